@@ -12,9 +12,7 @@ use dialtone_broker::format::Format;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Credentials, Shown};
 use dialtone_mqtt::{Agreed, Connection as Engine, Ended, Options, OwnWill, Session, agree};
-use dialtone_wire::mqtt::{
-    ConnAck, Connect, DecodeError, Packet, Parsed, Properties, Reason, Version, encode, parse,
-};
+use dialtone_wire::mqtt::{ConnAck, Connect, DecodeError, Packet, Parsed, Properties, Reason, encode, parse};
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
 
@@ -221,11 +219,6 @@ fn credentials(connect: &Connect<'_>) -> Credentials {
         password: Secret::new(password),
         ..Credentials::default()
     }
-}
-
-/// Whether a version tells its clients why a connection ends.
-pub(super) fn tells_why(version: Version) -> bool {
-    version == Version::V5
 }
 
 /// How a connection ended whose protocol did not say so.

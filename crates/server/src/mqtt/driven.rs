@@ -1,6 +1,6 @@
 //! What an event loop has a client of MQTT do.
 
-use super::connect::{broken, tells_why};
+use super::connect::broken;
 use super::{MqttConnection, State};
 use crate::conduct::{Due, Handshake, Judged};
 use crate::protocol::{Progress, Protocol};
@@ -87,6 +87,10 @@ impl Protocol for MqttConnection {
     }
 
     fn woken(&mut self, turn: &mut Turn) -> bool {
+        if self.peer().is_closing() {
+            self.end_closed(turn);
+            return false;
+        }
         self.take_place(turn.now());
         let judged = self.effects.conduct.take_judgement(turn);
         let was_waiting = self.is_waiting();
@@ -101,23 +105,28 @@ impl Protocol for MqttConnection {
 
     fn leave(&mut self, turn: &mut Turn) {
         let peer = self.effects.conduct.peer().clone();
-        let reason = peer.closing().unwrap_or(CloseReason::ClientClosed);
-        if let State::In(engine) = std::mem::replace(&mut self.state, State::Over) {
-            let ended = broken(reason);
-            if let Ended::Refused(why) = ended
-                && tells_why(self.effects.version)
-                && why != Reason::UnspecifiedError
-            {
-                engine.farewell(why, &mut self.effects.out);
-                self.effects.send_out(turn);
-            }
-            // Who takes over a client identifier goes on with its session.
-            let ended = if reason == CloseReason::DuplicateClientId { Ended::Orderly } else { ended };
-            self.effects.end_session(*engine, ended, turn);
-        }
+        self.end_closed(turn);
         self.effects.end_conversation(turn);
         peer.shut();
         self.effects.release();
         self.effects.conduct.leave(turn);
+    }
+}
+
+impl MqttConnection {
+    /// The connection ends, by what others did or by itself: an MQTT 5 client is told why, if there is somebody to be told.
+    fn end_closed(&mut self, turn: &mut Turn) {
+        let State::In(engine) = std::mem::replace(&mut self.state, State::Over) else { return };
+        let reason = self.peer().closing().unwrap_or(CloseReason::ClientClosed);
+        let ended = broken(reason);
+        if let Ended::Refused(why) = ended
+            && why != Reason::UnspecifiedError
+        {
+            engine.farewell(why, &mut self.effects.out);
+            self.effects.send_out(turn);
+        }
+        // Who takes over a client identifier goes on with its session.
+        let ended = if reason == CloseReason::DuplicateClientId { Ended::Orderly } else { ended };
+        self.effects.end_session(*engine, ended, turn);
     }
 }

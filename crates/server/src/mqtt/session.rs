@@ -130,8 +130,12 @@ impl MqttConnection {
             if goes_on {
                 (conversation.record, conversation.sequence) = (record, sequence);
                 asked.is_present = true;
-            } else {
+            } else if asked.agreed.expiry == Expiry::AtEnd {
                 conversation.say(turn, |talk, _, send| talk.delete(&record, sequence, send));
+            } else {
+                // The new record takes its place, so that it need not be gone before.
+                conversation.sequence = sequence;
+                conversation.say(turn, |talk, _, send| talk.delete(&record, 0, send));
             }
         }
         conversation.say(turn, |talk, _, _| talk.set_user(&user));
@@ -273,6 +277,10 @@ impl Effects {
             self.publish_will(&will.message(), turn);
         }
         let Some(conversation) = &mut self.conversation else { return };
+        // Who has taken over the client identifier has the record, too.
+        if self.conduct.peer().closing() == Some(CloseReason::DuplicateClientId) {
+            return;
+        }
         let (mut record, sequence) = (std::mem::take(&mut conversation.record), conversation.sequence);
         match rest.session.map(|session| session.expiry()) {
             None | Some(Expiry::AtEnd) => {
