@@ -232,7 +232,6 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         refuse("\nmax_paylod: 1", "t.conf:2:1: unknown field \"max_paylod\"\n  did you mean `max_payload`?");
-        refuse("mqtt_sn { port: 1 }", "t.conf:1:1: `mqtt_sn` cannot be carried out: MQTT-SN is not part");
         refuse("max_payload: 100MB", "t.conf:1:1: max_payload (104857600) cannot be higher than max_pending");
         refuse(
             "authorization { user: a, pass: b, users: [{user: c, pass: d}] }",

@@ -65,7 +65,7 @@ use Status::{Refused, Reloads, Restarts};
 
 const REPLICATED: &str = "replication of streams is not part of this version";
 const DOMAINS: &str = "domains of accounts are not part of this version";
-const MQTT_SN: &str = "MQTT-SN is not part of this version";
+const DTLS: &str = "DTLS is not part of this version";
 
 /// The parts of the table, those of one block behind each other. Each block declares its own (`crate::blocks`).
 static PARTS: &[&[Key]] = &[
@@ -154,7 +154,7 @@ const REPEATED: &[(&str, Option<Status>, &[Key])] = &[
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] =
-    &[("leafnodes_remote", "jetstream_cluster_migrate", REPLICATED), ("", "mqtt_sn", MQTT_SN)];
+    &[("leafnodes_remote", "jetstream_cluster_migrate", REPLICATED), ("mqtt_sn", "dtls", DTLS)];
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {

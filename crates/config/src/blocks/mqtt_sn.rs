@@ -60,6 +60,9 @@ block! {
     first {
         listen: Restarts, "`host:port` of UDP to listen on.";
     }
+    also {
+        dtls: Restarts, "DTLS, with PSK or certificates.";
+    }
 }
 
 /// Reads the block. `None`: it names no port, so nothing is to be listened on.
@@ -175,7 +178,6 @@ mod tests {
             ("predefined_topics: { 1: '' }", "\"\" cannot be published to"),
             ("predefined_topics: { 1: a, 01: b }", "topic id 1 is there twice"),
             ("no_auth_user: x", "no_auth_user: \"x\" present, but users/nkeys are not defined"),
-            ("dtls: { }", "unknown field \"dtls\""),
             ("frob: 1", "unknown field \"frob\""),
         ] {
             let found = read(&format!("port: 1, {block}"), MQTT).expect_err(block);

@@ -136,6 +136,13 @@ fn the_table_and_the_plan_agree() {
             assert!(plan(&load(around), &with("")).is_err());
             continue;
         }
+        if key.name == "mqtt_sn" {
+            let around = "server_name: A\njetstream: true\nmqtt { port: 4334 }\n";
+            let with = |block: &str| load(&format!("{around}mqtt_sn {{ port: 4335, {block} }}"));
+            assert!(plan(&with(""), &with("gateway_id: 2")).is_err());
+            assert!(plan(&load(around), &with("")).is_err());
+            continue;
+        }
         let (name, value) = SAMPLES.iter().find(|(name, _)| *name == key.name).expect(key.name);
         let value = if *name == "system_account" { "U" } else { value };
         if *name == "websocket" {
