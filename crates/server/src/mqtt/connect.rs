@@ -12,6 +12,7 @@ use dialtone_broker::format::Format;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Credentials, Shown};
 use dialtone_mqtt::{Agreed, Connection as Engine, Ended, Options, OwnWill, Session, agree};
+use dialtone_wire::mqtt::subject::put_subject;
 use dialtone_wire::mqtt::{ConnAck, Connect, DecodeError, Packet, Parsed, Properties, Reason, encode, parse};
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
@@ -43,6 +44,9 @@ impl MqttConnection {
             }
             Err(reason) => return self.refuse(reason, CloseReason::ProtocolViolation, turn),
         };
+        if connect.will.is_some_and(|will| put_subject(&mut Vec::new(), will.topic).is_err()) {
+            return self.refuse(Reason::TopicNameInvalid, CloseReason::ProtocolViolation, turn);
+        }
         let client_id: Arc<str> = match agreed.needs_client_id {
             true => HEXLOWER.encode(&crate::random::random::<[u8; 11]>()).into(),
             false => connect.client_id.into(),
