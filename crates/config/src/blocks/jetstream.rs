@@ -56,17 +56,8 @@ block! {
         acks: Acks = Acks::default(),
             ack_when: "When publishers to streams in files are answered: `synced`, when the message is on disk, or `written`, ahead of the sync. Default `synced`.",
             read (acks), Within(Restarts);
-        /// `None`: streams in files are not encrypted.
-        encryption_key: Option<Secret> = None,
-            key | "ek" | "encryption_key": "Key by which streams in files are encrypted, long and random. Default: they are not. See [jetstream.md](jetstream.md).",
-            read (secret), Within(Restarts);
-        /// The key that the streams are still encrypted by.
-        previous_key: Option<Secret> = None,
-            prev_key | "prev_ek" | "prev_encryption_key": "Key that was there before `key`: needed for the one start that changes it.",
-            read (secret), Within(Restarts);
-        cipher: Cipher = Cipher::default(),
-            cipher: "How they are encrypted: `chachapoly`, or `chacha`, ChaCha20-Poly1305, or `aes`, AES-256-GCM. Default `chachapoly`.",
-            read (cipher), Within(Restarts);
+        /// How streams in files are encrypted.
+        encryption: Encryption = Encryption::default();
         /// Shown, and no more: there are no other servers.
         unique_tag: Option<String> = None,
             unique_tag: "Accepted; of replicated streams, which a server alone has not: beginning of the tag that the servers of a stream must not share.",
@@ -87,6 +78,23 @@ block! {
         request_queue_limit: Restarts, "Accepted; what waits for the API is bounded by bytes, and shared among accounts: requests that wait.";
         info_queue_limit: Restarts, "Accepted; what waits for the API is bounded by bytes, and shared among accounts: requests for information that wait.";
         max_concurrent_io: Restarts, "Accepted; what waits for the API is bounded by bytes, and shared among accounts: calls of the file system at a time.";
+    }
+}
+
+block! {
+    /// How streams in files are encrypted.
+    pub struct Encryption in "jetstream" {
+        /// `None`: streams in files are not encrypted.
+        key: Option<Secret> = None,
+            key | "ek" | "encryption_key": "Key by which streams in files are encrypted, long and random. Default: they are not. See [jetstream.md](jetstream.md).",
+            read (secret), Within(Restarts);
+        /// The key that the streams are still encrypted by.
+        previous: Option<Secret> = None,
+            prev_key | "prev_ek" | "prev_encryption_key": "Key that was there before `key`: needed for the one start that changes it.",
+            read (secret), Within(Restarts);
+        cipher: Cipher = Cipher::default(),
+            cipher: "How they are encrypted: `chachapoly`, or `chacha`, ChaCha20-Poly1305, or `aes`, AES-256-GCM. Default `chachapoly`.",
+            read (cipher), Within(Restarts);
     }
 }
 
@@ -181,6 +189,7 @@ pub(crate) fn jetstream(value: &Value, notes: &mut Notes) -> Option<JetStream> {
         Kind::Map(map) => {
             let block = Block::new("jetstream", map, &mut notes.errors);
             out.read(&block, notes);
+            out.encryption.read(&block, notes);
             without_effect(&block, notes);
         }
         _ => out.enabled = noted(switch(value), &mut notes.errors).unwrap_or_default(),
@@ -340,10 +349,13 @@ mod tests {
         assert_eq!(out.acks, Acks::Synced);
         assert_eq!(read("{ ack_when: Written }").0.map(|out| out.acks), Some(Acks::Written));
         let sealed = read("{ ek: one, prev_encryption_key: two, cipher: AES }").0.expect("on");
-        assert_eq!(sealed.encryption_key.as_ref().map(Secret::expose), Some("one"));
-        assert_eq!(sealed.previous_key.as_ref().map(Secret::expose), Some("two"));
-        assert_eq!((sealed.cipher, out.cipher), (Cipher::Aes256Gcm, Cipher::ChaCha20Poly1305));
-        assert_eq!(read("{ key: '' }").0.and_then(|out| out.encryption_key), None);
+        assert_eq!(sealed.encryption.key.as_ref().map(Secret::expose), Some("one"));
+        assert_eq!(sealed.encryption.previous.as_ref().map(Secret::expose), Some("two"));
+        assert_eq!(
+            (sealed.encryption.cipher, out.encryption.cipher),
+            (Cipher::Aes256Gcm, Cipher::ChaCha20Poly1305)
+        );
+        assert_eq!(read("{ key: '' }").0.and_then(|out| out.encryption.key), None);
         let sizes = read("{ max_mem: -1, max_file: 0 }").0.expect("on");
         assert_eq!((sizes.memory_bytes_max, sizes.file_bytes_max), (None, Some(0)));
         let limit = |text: &str| read(&format!("{{ memory_limit: {text} }}")).0.map(|out| out.memory_limit);

@@ -9,7 +9,7 @@ use crate::blocks::cluster::{Cluster, RouteLimits, RouteListener, RoutePool, Rou
 use crate::blocks::compression::Compression;
 use crate::blocks::gateway::{Gateway, GatewayListener, GatewayUser, RemoteGateway};
 use crate::blocks::http::Http;
-use crate::blocks::jetstream::{BatchLimits, JetStream, JetStreamLimits};
+use crate::blocks::jetstream::{BatchLimits, Encryption, JetStream, JetStreamLimits};
 use crate::blocks::lame_duck::LameDuck;
 use crate::blocks::leaf_remote::{LeafLink, LeafProxy, LeafRemote, Migration};
 use crate::blocks::leafnodes::{LeafAuthorization, LeafListener, LeafNodes, LeafUser};
@@ -110,6 +110,7 @@ static PARTS: &[&[Key]] = &[
     LeafProxy::KEYS,
     Migration::KEYS,
     JetStream::KEYS,
+    Encryption::KEYS,
     JetStreamLimits::KEYS,
     BatchLimits::KEYS,
     Ocsp::KEYS,

@@ -29,14 +29,14 @@ pub(super) fn compare(old: Option<&JetStream>, new: Option<&JetStream>, out: &mu
     UNIQUE_TAG.compare("unique_tag", &old.unique_tag, &new.unique_tag, out);
     LAX.compare("strict", &!old.strict, &!new.strict, out);
     // The official server logs both keys; these are named only.
-    if old.encryption_key != new.encryption_key {
+    if old.encryption.key != new.encryption.key {
         out.push(refused("JetStreamKey"));
     }
-    if old.previous_key != new.previous_key {
+    if old.encryption.previous != new.encryption.previous {
         out.push(refused("JetStreamOldKey"));
     }
-    if old.cipher != new.cipher {
-        let (old, new) = (old.cipher.name(), new.cipher.name());
+    if old.encryption.cipher != new.encryption.cipher {
+        let (old, new) = (old.encryption.cipher.name(), new.encryption.cipher.name());
         out.push(refused(&format!("JetStreamCipher: old={old}, new={new}")));
     }
     if old.store_dir != new.store_dir {
@@ -83,7 +83,7 @@ fn resized(sizes: &[(Option<u64>, Option<u64>)]) -> Option<Difference> {
 mod tests {
     use super::*;
     use crate::Secret;
-    use crate::options::jetstream::{Cipher, JetStreamLimits};
+    use crate::options::jetstream::{Cipher, Encryption, JetStreamLimits};
 
     #[track_caller]
     fn check(old: &JetStream, new: &JetStream, expected: &str) {
@@ -115,11 +115,14 @@ mod tests {
         );
         let always = JetStream { sync: Sync::Always, ..open.clone() };
         check(&open, &always, "config reload not supported for SyncInterval: old=2m0s, new=always");
-        let keyed = |key: &str| JetStream { encryption_key: Some(Secret::new(key)), ..open.clone() };
+        let keyed = |key: &str| JetStream {
+            encryption: Encryption { key: Some(Secret::new(key)), ..Encryption::default() },
+            ..open.clone()
+        };
         check(&keyed("one"), &keyed("two"), "config reload not supported for JetStreamKey");
         check(&keyed("one"), &keyed("one"), "");
-        let aes =
-            JetStream { cipher: Cipher::Aes256Gcm, previous_key: Some(Secret::new("x")), ..open.clone() };
+        let aes = Encryption { cipher: Cipher::Aes256Gcm, previous: Some(Secret::new("x")), key: None };
+        let aes = JetStream { encryption: aes, ..open.clone() };
         check(
             &open,
             &aes,

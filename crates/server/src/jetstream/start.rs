@@ -121,8 +121,8 @@ pub(crate) fn start(node: &Arc<Node>, policy: &Policy) -> Result<(), StartError>
     if let Some(domain) = &own.domain {
         say(format_args!("  Domain:          {domain}"));
     }
-    if own.encryption_key.is_some() {
-        say(format_args!("  Encryption:      {}", own.cipher.name()));
+    if own.encryption.key.is_some() {
+        say(format_args!("  Encryption:      {}", own.encryption.cipher.name()));
     }
     let acks_when_written = own.acks == Acks::Written;
     if acks_when_written {
@@ -224,12 +224,12 @@ fn recover(node: &Arc<Node>, policy: &Policy, shared: &Arc<Shared>, folder: &Pat
 pub(crate) fn encryption(own: &JetStream) -> Option<Encryption> {
     let key = |secret: &Secret| Key::new(secret.expose().as_bytes());
     Some(Encryption {
-        cipher: match own.cipher {
+        cipher: match own.encryption.cipher {
             jetstream::Cipher::Aes256Gcm => Cipher::Aes256Gcm,
             jetstream::Cipher::ChaCha20Poly1305 => Cipher::ChaCha20Poly1305,
         },
-        key: own.encryption_key.as_ref().map(key)?,
-        previous: own.previous_key.as_ref().map(key),
+        key: own.encryption.key.as_ref().map(key)?,
+        previous: own.encryption.previous.as_ref().map(key),
     })
 }
 

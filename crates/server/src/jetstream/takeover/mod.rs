@@ -133,7 +133,7 @@ impl Takeover {
         if own.exists() {
             return Err(TakeoverError::TwoGenerations(folder.to_owned(), own));
         }
-        let keys = configured.encryption_key.iter().chain(&configured.previous_key).cloned().collect();
+        let keys = configured.encryption.key.iter().chain(&configured.encryption.previous).cloned().collect();
         let (streams, left, locked) = <_>::default();
         let mut takeover = Self { folder: folder.to_owned(), streams, left, keys, locked };
         for (account, path) in accounts {
