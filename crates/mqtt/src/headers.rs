@@ -1,15 +1,14 @@
-//! What of a message of MQTT stands in headers of NATS: quality of service, properties of MQTT 5, and what streams keep beside the payload.
-//!
-//! The names that begin with `Nmqtt-` are official, but for those of MQTT 5, which the official server does not speak. A property of MQTT 5 that the users of
-//! NATS have a header for is that header: `Content-Type`, and user properties by their own names, so that services read and write them as always.
+//! What of a message of MQTT stands in headers of NATS: what streams keep beside the payload, and, from [`dialtone_wire::mqtt::headers`], how it was
+//! published and the properties of MQTT 5.
 
 use dialtone_wire::header;
-use dialtone_wire::mqtt::subject::{put_subject, put_topic};
-use dialtone_wire::mqtt::topic::is_name;
-use dialtone_wire::mqtt::{PacketId, Properties, PropertiesBuf, Property, Qos};
+use dialtone_wire::mqtt::headers::{begin, end, is_plain, line, number, put_properties, qos, text};
+use dialtone_wire::mqtt::{PacketId, Properties, Qos};
 
-/// Quality of service that a message was published with, and behind it, in what is held for PUBREL, the flags of its PUBLISH.
-pub const PUB: &str = "Nmqtt-Pub";
+pub use dialtone_wire::mqtt::headers::{
+    PUB, Response, expiry, published_qos, put_published, put_reply, read_kept_properties, read_properties,
+};
+
 /// The subject of a message that is held for PUBREL.
 const SUBJECT: &str = "Nmqtt-Subject";
 /// The packet identifier of PUBREL.
@@ -22,23 +21,6 @@ const RETAINED_FLAGS: &str = "Nmqtt-RFlags";
 const RETAINED_ORIGIN: &str = "Nmqtt-ROrigin";
 /// The user that published it.
 const RETAINED_SOURCE: &str = "Nmqtt-RSource";
-/// Payload format indicator of MQTT 5.
-const FORMAT: &str = "Nmqtt-Payload-Format";
-/// Seconds that the message is good for, from when it was published.
-const EXPIRY: &str = "Nmqtt-Expiry";
-/// Correlation data, with bytes that no header can hold as `%XX`.
-const CORRELATION: &str = "Nmqtt-Correlation";
-/// Response topic, likewise.
-const RESPONSE: &str = "Nmqtt-Response-Topic";
-/// A user property that cannot be a header of its own: name and value, likewise, with `=` between them.
-const USER: &str = "Nmqtt-User";
-/// Content type.
-const CONTENT_TYPE: &str = "Content-Type";
-
-const VERSION: &[u8] = b"NATS/1.0\r\n";
-/// Bytes of headers that a message with properties may get: what is above it is left out.
-const BYTES_MAX: usize = 64 * 1024;
-
 /// The flag of PUBLISH that says that the message is retained.
 pub const RETAIN: u8 = 1;
 const QOS_SHIFT: u8 = 1;
@@ -47,14 +29,6 @@ const QOS_MASK: u8 = 3;
 /// The flags of a PUBLISH. MQTT 3.1.1 §2.2.2.
 pub fn flags(qos: Qos, retain: bool) -> u8 {
     ((qos as u8) << QOS_SHIFT) | u8::from(retain)
-}
-
-/// Appends the headers of a message that is published with this quality of service.
-pub fn put_published(out: &mut Vec<u8>, qos: Qos, properties: Properties<'_>, response: Response) {
-    begin(out);
-    line(out, PUB, &[b'0' + qos as u8]);
-    put_properties(out, properties, response);
-    end(out);
 }
 
 /// Appends the headers of a message that is held until its PUBREL.
@@ -102,208 +76,6 @@ pub fn put_pubrel(out: &mut Vec<u8>, packet: PacketId) {
     end(out);
 }
 
-fn begin(out: &mut Vec<u8>) {
-    out.extend_from_slice(VERSION);
-}
-
-fn end(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Without a blank, as officially.
-fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.push(b':');
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Where the response topic of a message stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Response {
-    /// It is the reply subject, see [`put_reply`].
-    Reply,
-    /// It is a header: a message in a stream has no reply subject of its own.
-    Header,
-}
-
-/// Properties of a PUBLISH as headers. An alias means nothing to others.
-fn put_properties(out: &mut Vec<u8>, properties: Properties<'_>, response: Response) {
-    let begin = out.len();
-    for property in properties.iter() {
-        let before = out.len();
-        match property {
-            Property::PayloadFormat(is_text) => line(out, FORMAT, &[b'0' + u8::from(is_text)]),
-            Property::MessageExpiry(seconds) => line(out, EXPIRY, seconds.to_string().as_bytes()),
-            Property::ContentType(kind) if is_plain(kind) => line(out, CONTENT_TYPE, kind.as_bytes()),
-            Property::ContentType(kind) => line(out, USER, &user(CONTENT_TYPE, kind)),
-            Property::CorrelationData(data) => line(out, CORRELATION, &escaped(data)),
-            Property::ResponseTopic(topic) if response == Response::Header => {
-                line(out, RESPONSE, &escaped(topic.as_bytes()));
-            }
-            Property::UserProperty((name, value)) if is_own_header(name) && is_plain(value) => {
-                line(out, name, value.as_bytes());
-            }
-            Property::UserProperty((name, value)) => line(out, USER, &user(name, value)),
-            _ => {}
-        }
-        if out.len() - begin > BYTES_MAX {
-            out.truncate(before);
-        }
-    }
-}
-
-fn user(name: &str, value: &str) -> Vec<u8> {
-    let mut out = escaped(name.as_bytes());
-    out.push(b'=');
-    out.extend_from_slice(&escaped(value.as_bytes()));
-    out
-}
-
-/// Whether a text is the same when it comes back as the value of a header.
-fn is_plain(text: &str) -> bool {
-    !text.bytes().any(|byte| byte.is_ascii_control()) && text.trim_ascii().len() == text.len()
-}
-
-/// Whether a user property may be a header by its own name: it is a token, and none of those that mean something to servers.
-fn is_own_header(name: &str) -> bool {
-    let begins =
-        |prefix: &str| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte);
-    let is_known = [CONTENT_TYPE, "traceparent"].iter().any(|known| name.eq_ignore_ascii_case(known));
-    !name.is_empty() && name.bytes().all(is_token) && !begins("Nats-") && !begins("Nmqtt-") && !is_known
-}
-
-/// With all bytes but visible ones that have no meaning here as `%XX`.
-fn escaped(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    for &byte in bytes {
-        if byte.is_ascii_graphic() && byte != b'%' && byte != b'=' {
-            out.push(byte);
-        } else {
-            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
-    out
-}
-
-/// What [`escaped`] made it of; a `%` that it did not write stands for itself.
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, behind @ ..] = rest {
-        let code = behind.get(..2).filter(|_| *first == b'%');
-        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
-        match code {
-            Some(byte) => {
-                out.push(byte);
-                rest = behind.get(2..).unwrap_or_default();
-            }
-            None => {
-                out.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    out
-}
-
-/// Appends the reply subject that the response topic among properties is. Whether there is one that can be one.
-pub fn put_reply(out: &mut Vec<u8>, properties: Properties<'_>) -> bool {
-    let topic = properties.find(|property| match property {
-        Property::ResponseTopic(topic) => Some(topic),
-        _ => None,
-    });
-    topic.is_some_and(|topic| put_subject(out, topic).is_ok())
-}
-
-/// Appends the properties of MQTT 5 that headers and reply of a message are. What is too long for a packet is left out, and of what is said twice the first counts.
-pub fn read_properties(out: &mut PropertiesBuf, headers: &[u8], reply: Option<&[u8]>) {
-    read(out, headers, reply, 0);
-}
-
-/// The same for a message that has been in a stream for so many seconds, by which its expiry has become less. [MQTT-3.3.2-6]
-///
-/// Whether anybody shall still get it. [MQTT-3.3.2-5]
-pub fn read_kept_properties(out: &mut PropertiesBuf, headers: &[u8], age_seconds: u64) -> bool {
-    let is_good = expiry(headers).is_none_or(|seconds| u64::from(seconds) > age_seconds);
-    if is_good {
-        read(out, headers, None, u32::try_from(age_seconds).unwrap_or(u32::MAX));
-    }
-    is_good
-}
-
-fn read(out: &mut PropertiesBuf, headers: &[u8], reply: Option<&[u8]>, age_seconds: u32) {
-    let (mut has_format, mut has_expiry, mut has_kind, mut has_correlation) = (false, false, false, false);
-    let mut topic = String::new();
-    let mut has_response = reply.is_some_and(|reply| put_topic(&mut topic, reply).is_ok());
-    if has_response {
-        let _ = out.push(Property::ResponseTopic(&topic));
-    }
-    for (name, value) in header::lines(headers) {
-        let Ok(name) = std::str::from_utf8(name) else { continue };
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        let first = |seen: &mut bool| !std::mem::replace(seen, true);
-        // What is too long is left out.
-        if is(FORMAT) && first(&mut has_format) {
-            let _ = out.push(Property::PayloadFormat(value == b"1"));
-        } else if is(EXPIRY) && first(&mut has_expiry) {
-            if let Some(seconds) = number::<u32>(value) {
-                let _ = out.push(Property::MessageExpiry(seconds.saturating_sub(age_seconds)));
-            }
-        } else if is(CORRELATION) && first(&mut has_correlation) {
-            let _ = out.push(Property::CorrelationData(&unescaped(value)));
-        } else if is(CONTENT_TYPE) && first(&mut has_kind) {
-            if let Some(kind) = text(value) {
-                let _ = out.push(Property::ContentType(kind));
-            }
-        } else if is(RESPONSE) && first(&mut has_response) {
-            let topic = unescaped(value);
-            if let Some(topic) = text(&topic).filter(|topic| is_name(topic)) {
-                let _ = out.push(Property::ResponseTopic(topic));
-            }
-        } else if is(USER) {
-            read_user(out, value);
-        } else if is_own_header(name)
-            && let Some(value) = text(value)
-        {
-            let _ = out.push(Property::UserProperty((name, value)));
-        }
-    }
-}
-
-fn read_user(out: &mut PropertiesBuf, value: &[u8]) {
-    let Some(equals) = value.iter().position(|byte| *byte == b'=') else { return };
-    let (name, value) = value.split_at(equals);
-    let (name, value) = (unescaped(name), unescaped(value.get(1..).unwrap_or_default()));
-    if let (Some(name), Some(value)) = (text(&name), text(&value)) {
-        let _ = out.push(Property::UserProperty((name, value)));
-    }
-}
-
-/// A string that MQTT can hold.
-fn text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
-}
-
-fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// Seconds that a message is good for, from when it was published.
-pub fn expiry(headers: &[u8]) -> Option<u32> {
-    header::value(headers, EXPIRY.as_bytes()).and_then(number)
-}
-
-/// The quality of service of a message that a client of MQTT published; `None`: a client of NATS did.
-pub fn published_qos(headers: &[u8]) -> Option<Qos> {
-    qos(header::value(headers, PUB.as_bytes())?.first()?.wrapping_sub(b'0'))
-}
-
-fn qos(number: u8) -> Option<Qos> {
-    [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce].into_iter().find(|qos| *qos as u8 == number)
-}
-
 /// What headers say of a message that is held: its subject, quality of service, and whether it is retained.
 pub fn held(headers: &[u8]) -> Option<(&[u8], Qos, bool)> {
     let subject = header::value(headers, SUBJECT.as_bytes()).filter(|subject| !subject.is_empty())?;
@@ -332,7 +104,6 @@ pub(crate) fn flags_qos(flags: u8) -> Qos {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn put(put: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -383,92 +154,6 @@ mod tests {
                 (None, None, None, None)
             );
             assert_eq!(retained(block), None);
-        }
-    }
-
-    /// A service of NATS sees what it knows, and nothing that means something to servers.
-    #[test]
-    fn properties_are_headers_that_services_know() {
-        let mut buf = PropertiesBuf::default();
-        for property in [
-            Property::ContentType("text/plain"),
-            Property::UserProperty(("Trace-Id", "5")),
-            Property::UserProperty(("Nats-Msg-Id", "x")),
-            Property::UserProperty(("a b", "c\r\nNats-Rollup: all")),
-            Property::CorrelationData(b"a\0%"),
-            Property::MessageExpiry(30),
-            Property::PayloadFormat(true),
-        ] {
-            buf.push(property).unwrap();
-        }
-        assert_eq!(
-            put(|out| put_published(out, Qos::AtMostOnce, buf.properties(), Response::Header)),
-            "NATS/1.0\r\nNmqtt-Pub:0\r\nContent-Type:text/plain\r\nTrace-Id:5\r\nNmqtt-User:Nats-Msg-Id=x\r\n\
-             Nmqtt-User:a%20b=c%0D%0ANats-Rollup:%20all\r\nNmqtt-Correlation:a%00%25\r\nNmqtt-Expiry:30\r\nNmqtt-Payload-Format:1\r\n\r\n"
-        );
-    }
-
-    #[test]
-    fn a_response_topic_is_the_reply() {
-        let mut buf = PropertiesBuf::default();
-        buf.push(Property::ResponseTopic("answers/1")).unwrap();
-        let mut reply = Vec::new();
-        assert!(put_reply(&mut reply, buf.properties()));
-        assert_eq!(reply, b"answers.1");
-        let mut back = PropertiesBuf::default();
-        read_properties(&mut back, b"", Some(&reply));
-        assert_eq!(back.properties(), buf.properties());
-        assert!(!put_reply(&mut Vec::new(), Properties::NONE));
-        // In a stream it is a header.
-        let block = put(|out| put_published(out, Qos::AtLeastOnce, buf.properties(), Response::Header));
-        let mut back = PropertiesBuf::default();
-        read_properties(&mut back, block.as_bytes(), None);
-        assert_eq!(back.properties(), buf.properties());
-    }
-
-    #[test]
-    fn what_is_kept_becomes_older_and_is_nobodys_at_last() {
-        let mut buf = PropertiesBuf::default();
-        buf.push(Property::MessageExpiry(30)).unwrap();
-        let block = put(|out| put_published(out, Qos::AtLeastOnce, buf.properties(), Response::Header));
-        let kept = |age| {
-            let mut back = PropertiesBuf::default();
-            let is_good = read_kept_properties(&mut back, block.as_bytes(), age);
-            (is_good, back.properties().iter().next().map(|property| format!("{property:?}")))
-        };
-        assert_eq!(kept(0), (true, Some("MessageExpiry(30)".to_owned())));
-        assert_eq!(kept(29), (true, Some("MessageExpiry(1)".to_owned())));
-        assert_eq!(kept(30), (false, None));
-        assert_eq!(kept(u64::MAX), (false, None));
-        assert!(read_kept_properties(&mut PropertiesBuf::default(), b"", u64::MAX));
-    }
-
-    proptest! {
-        /// User properties come back as they were and in their order, and no line of the block is of their making.
-        #[test]
-        fn user_properties_come_back(
-            properties in proptest::collection::vec(("[A-Za-z:=% \r\n-]{0,8}|Nats-[a-z]{1,3}|content-type", "[ -~\r\n\té]{0,8}"), 0..5),
-        ) {
-            let mut buf = PropertiesBuf::default();
-            for (name, value) in &properties {
-                buf.push(Property::UserProperty((name, value))).unwrap();
-            }
-            let block = put(|out| put_published(out, Qos::AtMostOnce, buf.properties(), Response::Header));
-            prop_assert_eq!(header::lines(block.as_bytes()).count(), properties.len() + 1);
-            prop_assert!(!header::lines(block.as_bytes()).any(|(name, _)| name.to_ascii_lowercase().starts_with(b"nats-")));
-            let mut back = PropertiesBuf::default();
-            read_properties(&mut back, block.as_bytes(), None);
-            prop_assert_eq!(back.properties(), buf.properties());
-        }
-
-        #[test]
-        fn any_correlation_data_comes_back(data in proptest::collection::vec(any::<u8>(), 0..20)) {
-            let mut buf = PropertiesBuf::default();
-            buf.push(Property::CorrelationData(&data)).unwrap();
-            let block = put(|out| put_published(out, Qos::AtMostOnce, buf.properties(), Response::Header));
-            let mut back = PropertiesBuf::default();
-            read_properties(&mut back, block.as_bytes(), None);
-            prop_assert_eq!(back.properties(), buf.properties());
         }
     }
 }

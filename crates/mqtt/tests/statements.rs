@@ -131,7 +131,7 @@ struct Tree {
 impl Tree {
     fn new() -> Self {
         let mut tests = BTreeSet::new();
-        for name in ["wire", "mqtt", "server", "jetstream"] {
+        for name in ["wire", "mqtt", "broker", "server", "jetstream"] {
             let mut text = String::new();
             source(&root().join("crates").join(name), &mut text);
             tests.extend(tests_in(&text).into_iter().map(|test| format!("{name}: {test}")));

@@ -3,14 +3,13 @@
 
 use super::{Delivery, Tracer, Turn};
 use crate::route::Target;
-use dialtone_wire::header;
-use dialtone_wire::mqtt::{Property, SubscriptionId, Version, encode};
+use dialtone_wire::message::Message;
+use dialtone_wire::mqtt::headers::{published_qos, read_properties};
+use dialtone_wire::mqtt::{PropertiesBuf, Property, Qos, SubscriptionId, Version, encode};
 use std::sync::Arc;
 
 /// Topics of birth certificates of Sparkplug B, which are sent as they are retained.
 const CERTIFICATES: &[u8] = b"$sparkplug/certificates/";
-/// The header by which messages that were published by MQTT say with which quality of service. The official name.
-const PUBLISHED: &[u8] = b"Nmqtt-Pub";
 
 impl Turn {
     /// Stages a message for one target. False if it does not take this one.
@@ -41,9 +40,8 @@ impl Turn {
         let retain = topic.get(2..).is_some_and(|topic| topic.starts_with(CERTIFICATES));
         let mut kept = std::mem::take(&mut self.staging.properties);
         kept.clear();
-        if let (Version::V5, Some(id)) = (version, SubscriptionId::new(options.id)) {
-            // A number is not too long for a packet.
-            let _ = kept.push(Property::SubscriptionId(id));
+        if version == Version::V5 {
+            put_properties(&mut kept, message, options.id);
         }
         let properties = kept.properties();
         let stage = self.staging.stage(peer);
@@ -60,9 +58,20 @@ impl Turn {
     }
 }
 
+/// The properties that a message has for a subscription with this number. Those of MQTT 3.1.1 have none.
+fn put_properties(out: &mut PropertiesBuf, message: &Message<'_>, id: u32) {
+    if message.reply.is_some() || message.has_headers() {
+        read_properties(out, message.headers(), message.reply);
+    }
+    if let Some(id) = SubscriptionId::new(id) {
+        // A number is not too long for a packet.
+        let _ = out.push(Property::SubscriptionId(id));
+    }
+}
+
 /// Whether a message with these headers comes by a stream, too.
 fn has_stream(headers: &[u8]) -> bool {
-    header::value(headers, PUBLISHED).is_some_and(|value| matches!(value.first(), Some(b'1' | b'2')))
+    published_qos(headers).is_some_and(|qos| qos > Qos::AtMostOnce)
 }
 
 #[cold]
@@ -71,4 +80,43 @@ fn trace(tracer: &Tracer, target: &Target, payload: &[u8]) {
     let bytes = payload.len();
     let line = format!("PUBLISH {topic} dup=false QoS=0 retain=false size={bytes}");
     tracer(target.subscription.peer(), line.as_bytes(), payload);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(headers: &str, reply: Option<&[u8]>, id: u32) -> String {
+        let framed = [headers, "x\r\n"].concat();
+        let (header_bytes, framed) = (headers.len(), framed.as_bytes());
+        let mut out = PropertiesBuf::default();
+        put_properties(&mut out, &Message { subject: b"a", reply, header_bytes, framed }, id);
+        format!("{:?}", out.properties())
+    }
+
+    #[test]
+    fn what_nats_says_are_properties() {
+        assert_eq!(properties("", None, 0), "[]");
+        assert_eq!(properties("", Some(b"_INBOX.a.1"), 0), r#"[ResponseTopic("_INBOX/a/1")]"#);
+        let headers = "NATS/1.0\r\nNmqtt-Pub:0\r\nContent-Type: text/plain\r\nb: 2\r\na: 1\r\nb: 3\r\nNats-Msg-Id: 7\r\n\
+                       Nmqtt-Correlation: %00a\r\nNmqtt-Payload-Format: 1\r\nNmqtt-Expiry: 30\r\n\r\n";
+        assert_eq!(
+            properties(headers, None, 7),
+            r#"[ContentType("text/plain"), UserProperty(("b", "2")), UserProperty(("a", "1")), UserProperty(("b", "3")), "#
+                .to_owned()
+                + "CorrelationData([0, 97]), PayloadFormat(true), MessageExpiry(30), SubscriptionId(SubscriptionId(7))]"
+        );
+    }
+
+    #[test]
+    fn only_what_was_published_with_more_comes_by_a_stream() {
+        for (value, expected) in [("0", false), ("1", true), ("2", true), ("7", false), ("", false)] {
+            assert_eq!(
+                has_stream(format!("NATS/1.0\r\nNmqtt-Pub:{value}\r\n\r\n").as_bytes()),
+                expected,
+                "{value}"
+            );
+        }
+        assert!(!has_stream(b"NATS/1.0\r\na: b\r\n\r\n"));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Begin with [`decode::parse`], which reads one [`Packet`] from the front of a buffer, and [`encode::packet`], which appends one.
 //! [`Property`] and [`Reason`] are the tables of MQTT 5; where 3.1 and 3.1.1 have less, the encoder leaves out what they do not know.
-//! [`topic`] has the rules of topic names and filters, and [`subject`] is how they become NATS subjects.
+//! [`topic`] has the rules of topic names and filters, [`subject`] is how they become NATS subjects, and [`headers`] how properties become headers.
 //!
 //! Invariants: packets borrow from what they were read from, and reading allocates nothing; a packet that was read is valid throughout,
 //! its properties, filters and reason codes included; every length is held against [`Limits`] before its bytes are waited for.
@@ -12,6 +12,7 @@ pub mod encode;
 pub mod error;
 mod fields;
 pub mod fuzzed;
+pub mod headers;
 mod limits;
 pub mod packet;
 pub mod property;
