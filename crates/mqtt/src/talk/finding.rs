@@ -36,6 +36,8 @@ pub struct Retained {
 #[derive(Debug, Default)]
 pub(super) struct Finding {
     queue: VecDeque<(u32, Vec<String>)>,
+    /// Nothing more is read.
+    is_paused: bool,
     current: Option<Current>,
 }
 
@@ -70,6 +72,18 @@ impl Talk {
         {
             current.filters.clear();
             current.subjects.clear();
+        }
+    }
+
+    /// Reads no more messages until [`Self::resume_retained`]: the client has no room. Those that have been asked for still come.
+    pub fn pause_retained(&mut self) {
+        self.finding.is_paused = true;
+    }
+
+    /// Goes on after [`Self::pause_retained`].
+    pub fn resume_retained(&mut self, now: Instant, send: &mut Send<'_>, out: &mut dyn FnMut(Answer)) {
+        if std::mem::take(&mut self.finding.is_paused) {
+            self.go_on(now, send, out);
         }
     }
 
@@ -135,6 +149,7 @@ impl Talk {
                 }
             }
             while current.reading < READING_MAX
+                && !self.finding.is_paused
                 && let Some(subject) = current.subjects.pop_front()
             {
                 current.reading += 1;

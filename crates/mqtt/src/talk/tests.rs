@@ -332,3 +332,32 @@ fn what_is_retained_is_given_up_in_time() {
     world.act(|talk, now, send, _| talk.retained(now, 2, &[b"a"], send));
     assert_eq!(world.expire(Duration::from_secs(5)), [Answer::RetainedEnd(2)]);
 }
+
+/// A client without room gets no more than what was asked for before, and the others later.
+#[test]
+fn what_is_retained_waits_for_room() {
+    let mut world = World::new();
+    world.act(|talk, now, send, _| talk.retained(now, 1, &[b"*"], send));
+    let subjects: Vec<String> = (10..50).map(|n| format!("\"$MQTT.rmsgs.{n}\":1")).collect();
+    let page = format!(
+        r#"{{"type":"x","total":40,"limit":100,"config":{{}},"state":{{"subjects":{{{}}}}}}}"#,
+        subjects.join(",")
+    );
+    let sent = world.next();
+    world.answer(&sent, &page);
+    world.talk.pause_retained();
+    let answer_all = |world: &mut World| {
+        let mut found = Vec::new();
+        while let Some(sent) = world.sent.pop_front() {
+            let subject = sent.payload.split('"').nth(3).unwrap().to_owned();
+            let message =
+                stored_message(&subject, "NATS/1.0\r\nNmqtt-RTopic:T\r\nNmqtt-RFlags:3\r\n\r\n", "x");
+            found.extend(world.answer(&sent, &message));
+        }
+        found
+    };
+    assert_eq!(answer_all(&mut world).len(), 16);
+    world.act(|talk, now, send, out| talk.resume_retained(now, send, out));
+    let found = answer_all(&mut world);
+    assert_eq!((found.len(), found.last()), (25, Some(&Answer::RetainedEnd(1))));
+}

@@ -12,7 +12,7 @@ use dialtone_config::options::{Mqtt, MqttStreams};
 use dialtone_mqtt::Place;
 use dialtone_mqtt::record::Record;
 use dialtone_mqtt::streams::{Hash, Settings, StreamOptions};
-use dialtone_mqtt::talk::{Send, Talk};
+use dialtone_mqtt::talk::{Retained, Send, Talk};
 use dialtone_wire::message::Message;
 use dialtone_wire::mqtt::{PacketId, Qos, SubscribeOptions, SubscriptionId};
 use std::collections::{HashMap, VecDeque};
@@ -83,6 +83,8 @@ pub(super) struct Conversation {
     pub(super) backlog: VecDeque<Mailed>,
     /// Subscriptions whose retained messages are being looked for, by their numbers.
     pub(super) finding: HashMap<u32, (SubscribeOptions, Option<SubscriptionId>)>,
+    /// Retained messages of these, and the ends of them, that wait for room in the window: no more than are read at a time.
+    pub(super) retained: VecDeque<(u32, Option<Box<Retained>>)>,
 }
 
 /// What streams are asked for, by the configuration.
@@ -146,6 +148,7 @@ impl Conversation {
             owed: Owed::default(),
             backlog: VecDeque::new(),
             finding: HashMap::new(),
+            retained: VecDeque::new(),
         };
         conversation.tap(&conversation.talk.answers(), For::Answers, turn);
         conversation

@@ -147,7 +147,10 @@ impl Effects {
                     }
                     engine.stored(ticket, reason, &mut out);
                 }
-                Answer::Room => self.deliver_backlog(engine, &mut out, turn),
+                Answer::Room => {
+                    self.deliver_found(engine, &mut out, turn);
+                    self.deliver_backlog(engine, &mut out, turn);
+                }
             }
         }
         self.out = out;

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::log::Event;
 use dialtone_broker::deliver::Turn;
 use dialtone_mqtt::record::Record;
-use dialtone_mqtt::talk::{Answer as Said, Failure, Saving};
+use dialtone_mqtt::talk::{Answer as Said, Failure, Retained, Saving};
 use dialtone_mqtt::{Connection as Engine, Ended, Expiry, Keep, Session, Ticket, Wanted as Parts};
 use dialtone_wire::CloseReason;
 use dialtone_wire::mqtt::{Reason, Version};
@@ -203,18 +203,16 @@ impl Effects {
             Said::Stored(ticket, result) => self.stored(ticket, &result),
             Said::Held(id, Ok(held)) => self.held(id, held.as_deref(), turn),
             Said::Held(_, Err(failure)) => self.failed("unable to read a message that is held", &failure),
-            Said::Retained(number, retained) => {
-                let mut out = std::mem::take(&mut self.out);
-                self.deliver_retained(number, &retained, engine, &mut out, turn);
-                self.out = out;
-            }
-            Said::RetainedEnd(number) => {
-                if let Some(conversation) = &mut self.conversation {
-                    conversation.finding.remove(&number);
-                }
-            }
+            Said::Retained(number, retained) => self.found(number, Some(retained), engine, turn),
+            Said::RetainedEnd(number) => self.found(number, None, engine, turn),
             Said::Prepared(_) | Said::Loaded(_) | Said::Saved(..) => {}
         }
+    }
+
+    fn found(&mut self, number: u32, retained: Option<Box<Retained>>, engine: &mut Engine, turn: &mut Turn) {
+        let mut out = std::mem::take(&mut self.out);
+        self.take_retained(number, retained, engine, &mut out, turn);
+        self.out = out;
     }
 
     /// The client learns only by the end of its connection that something was not done, and does it again.

@@ -7,7 +7,7 @@ use super::session::now_seconds;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::format::Format;
 use dialtone_mqtt::streams::Stream;
-use dialtone_mqtt::talk::Retained;
+use dialtone_mqtt::talk::{Answer, Retained};
 use dialtone_mqtt::{Connection as Engine, Delivered, Message, Place, headers};
 use dialtone_wire::mqtt::subject::put_topic;
 use dialtone_wire::mqtt::{PropertiesBuf, Property, Qos, SubscriptionId, Version};
@@ -159,32 +159,75 @@ impl Effects {
         engine.release(id, place, deliveries > 1, out);
     }
 
-    /// A retained message for a subscription.
-    pub(super) fn deliver_retained(
+    /// A retained message for a subscription, or the end of them: behind those that wait for room.
+    pub(super) fn take_retained(
+        &mut self,
+        number: u32,
+        retained: Option<Box<Retained>>,
+        engine: &mut Engine,
+        out: &mut Vec<u8>,
+        turn: &mut Turn,
+    ) {
+        let Some(conversation) = &mut self.conversation else { return };
+        let is_first = conversation.retained.is_empty();
+        conversation.retained.push_back((number, retained));
+        if is_first {
+            self.deliver_found(engine, out, turn);
+        }
+    }
+
+    /// Delivers retained messages as long as there is room for them. While some wait, no more are read.
+    pub(super) fn deliver_found(&mut self, engine: &mut Engine, out: &mut Vec<u8>, turn: &mut Turn) {
+        while let Some(conversation) = &mut self.conversation
+            && let Some((number, retained)) = conversation.retained.pop_front()
+        {
+            let Some(retained) = retained else {
+                conversation.finding.remove(&number);
+                continue;
+            };
+            if self.deliver_retained(number, &retained, engine, out, turn) == Delivered::Full {
+                let Some(conversation) = &mut self.conversation else { return };
+                conversation.retained.push_front((number, Some(retained)));
+                return conversation.say(turn, |talk, _, _| talk.pause_retained());
+            }
+        }
+        let Some(conversation) = &mut self.conversation else { return };
+        let mut ended = Vec::new();
+        conversation.say(turn, |talk, now, send| {
+            talk.resume_retained(now, send, &mut |answer| {
+                if let Answer::RetainedEnd(number) = answer {
+                    ended.push(number);
+                }
+            });
+        });
+        for number in ended {
+            conversation.finding.remove(&number);
+        }
+    }
+
+    fn deliver_retained(
         &mut self,
         number: u32,
         retained: &Retained,
         engine: &mut Engine,
         out: &mut Vec<u8>,
         turn: &mut Turn,
-    ) {
+    ) -> Delivered {
         let may = self.may_have(retained.subject.as_bytes());
-        let Some(conversation) = &mut self.conversation else { return };
-        let Some(&(options, id)) = conversation.finding.get(&number).filter(|_| may) else { return };
+        let Some(conversation) = &mut self.conversation else { return Delivered::Sent };
+        let Some(&(options, id)) = conversation.finding.get(&number).filter(|_| may) else {
+            return Delivered::Sent;
+        };
         let place = Place(RETAINED_PLACE | u64::from(conversation.next_number()));
         let properties = properties(self.version, &retained.headers, retained.published, id);
-        let Some(properties) = properties else { return };
+        let Some(properties) = properties else { return Delivered::Sent };
         let (topic, payload) = (&*retained.topic, &*retained.payload);
         let told = Message { topic, retain: true, properties: properties.properties(), payload };
         match retained.qos.min(options.qos) {
-            Qos::AtMostOnce => {
-                engine.deliver(&told, out);
-            }
-            qos => {
-                engine.deliver_stored(&told, (qos, false), place, out, &mut |command| {
-                    self.carry_out(command, turn);
-                });
-            }
+            Qos::AtMostOnce => engine.deliver(&told, out),
+            qos => engine.deliver_stored(&told, (qos, false), place, out, &mut |command| {
+                self.carry_out(command, turn);
+            }),
         }
     }
 }

@@ -31,7 +31,7 @@ def properties(kind, **values):
 class Client:
     """A client whose events wait in queues."""
 
-    def __init__(self, name, *, clean=True, expiry=0, websocket=False, will=None, user=None, connect=True, **options):
+    def __init__(self, name, *, clean=True, expiry=0, websocket=False, will=None, user=None, connect=True, receive_maximum=None, **options):
         clean_session = None if IS_V5 else clean
         transport = "websockets" if websocket else "tcp"
         self.mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=clean_session, protocol=VERSION, transport=transport,
@@ -50,14 +50,15 @@ class Client:
             topic, payload, qos, retain = will
             self.mqtt.will_set(topic, payload, qos, retain, **options)
         self.port = int(os.environ["MQTT_WS_PORT" if websocket else "MQTT_PORT"])
-        self.clean, self.expiry = clean, expiry
+        self.clean, self.expiry, self.receive_maximum = clean, expiry, receive_maximum
         if connect:
             self.connect()
 
     def connect(self):
         v5 = {}
         if IS_V5:
-            v5 = {"clean_start": self.clean, "properties": properties(PacketTypes.CONNECT, SessionExpiryInterval=self.expiry)}
+            asked = {"SessionExpiryInterval": self.expiry} | ({"ReceiveMaximum": self.receive_maximum} if self.receive_maximum else {})
+            v5 = {"clean_start": self.clean, "properties": properties(PacketTypes.CONNECT, **asked)}
         self.mqtt.connect("127.0.0.1", self.port, keepalive=60, **v5)
         self.mqtt.loop_start()
         event = self.event("connect")
@@ -250,6 +251,20 @@ def refusals():
     ok("a connection is refused")
 
 
+def v5_window():
+    b = Client(name("b"))
+    for at in range(40):
+        b.publish(topic(f"many/{at}"), f"{at}", 1, retain=True)
+    few = Client(name("few"), receive_maximum=2)
+    few.subscribe(topic("many/+"), 1)
+    assert sorted(int(few.message().payload) for _ in range(40)) == list(range(40))
+    few.disconnect()
+    for at in range(40):
+        b.publish(topic(f"many/{at}"), b"", 1, retain=True)
+    b.disconnect()
+    ok("retained messages wait for room")
+
+
 def v5_properties():
     a, b = Client(name("a")), Client(name("b"))
     a.subscribe(topic("p/#"), options=SubscribeOptions(qos=1), properties=properties(PacketTypes.SUBSCRIBE, SubscriptionIdentifier=7))
@@ -376,6 +391,8 @@ async def with_nats():
 messages()
 wildcards()
 retained()
+if IS_V5:
+    v5_window()
 sessions()
 wills()
 if os.environ.get("MQTT_REFUSES"):
