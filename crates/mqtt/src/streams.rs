@@ -1,5 +1,6 @@
 //! The streams and consumers that keep what clients are owed, as the official server names and makes them. Source: nats-server 2.15.0, asked.
 
+use crate::session::Expiry;
 use dialtone_jetstream::config::{
     AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, Retention, StreamConfig,
 };
@@ -140,6 +141,17 @@ pub fn release_consumer(settings: &Settings, client: Hash) -> ConsumerConfig {
     }
 }
 
+/// How much longer than its session a consumer lives that nobody asks: its session is found to be over before it is found to have none.
+const THRESHOLD_MORE: Duration = Duration::from_secs(10);
+
+/// When the server lets go of the consumers of a session whose client does not come: as configured, and when the session has expired.
+pub fn inactive_threshold(settings: &Settings, expiry: Expiry) -> Nanos {
+    let own = settings.streams.consumer_inactive_threshold;
+    let Expiry::After(seconds) = expiry else { return nanos(own) };
+    let over = Duration::from_secs(u64::from(seconds)) + THRESHOLD_MORE;
+    nanos(if own.is_zero() { over } else { own.min(over) })
+}
+
 fn consumer(options: &StreamOptions) -> ConsumerConfig {
     ConsumerConfig {
         deliver_policy: DeliverPolicy::New,
@@ -200,6 +212,18 @@ pub(crate) mod tests {
         assert_eq!(release.durable_name, "$MQTT_PUBREL_ZCesaM56");
         assert_eq!(release.filter_subject, "$MQTT.out.pubrel.ZCesaM56");
         assert_eq!(release.deliver_subject, "$MQTT.deliver.pubrel.ZCesaM56");
+    }
+
+    #[test]
+    fn mqtt_4_1_0_2_consumers_go_when_their_session_has_expired() {
+        let mut settings = settings();
+        let threshold = |settings: &Settings, expiry| inactive_threshold(settings, expiry).0 / 1_000_000_000;
+        assert_eq!(threshold(&settings, Expiry::After(60)), 70);
+        assert_eq!(threshold(&settings, Expiry::After(600)), 180);
+        assert_eq!(threshold(&settings, Expiry::Never), 180);
+        settings.streams.consumer_inactive_threshold = Duration::ZERO;
+        assert_eq!(threshold(&settings, Expiry::After(600)), 610);
+        assert_eq!([Expiry::Never, Expiry::AtEnd].map(|expiry| threshold(&settings, expiry)), [0, 0]);
     }
 
     #[test]

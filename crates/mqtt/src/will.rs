@@ -30,9 +30,29 @@ impl OwnWill {
         Self { topic: topic.into(), payload: payload.into(), properties, qos, retain, delay_seconds }
     }
 
+    /// Bytes that it takes, about.
+    pub fn bytes(&self) -> usize {
+        let Self { topic, payload, properties, .. } = self;
+        size_of::<Self>()
+            + topic.len()
+            + payload.len()
+            + properties.properties().iter().map(bytes_of).sum::<usize>()
+    }
+
     /// The message that it is.
     pub fn message(&self) -> Published<'_> {
         let Self { topic, payload, properties, qos, retain, .. } = self;
         Published { topic, qos: *qos, retain: *retain, properties: properties.properties(), payload }
     }
+}
+
+/// Bytes of a property that a will may have, about.
+fn bytes_of(property: Property<'_>) -> usize {
+    size_of::<u64>()
+        + match property {
+            Property::UserProperty((name, value)) => name.len() + value.len(),
+            Property::ContentType(text) | Property::ResponseTopic(text) => text.len(),
+            Property::CorrelationData(bytes) => bytes.len(),
+            _ => 0,
+        }
 }

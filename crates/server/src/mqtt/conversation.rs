@@ -1,6 +1,6 @@
 //! A connection's conversation with the streams of its account, and what it knows from there: its record, its consumers, what it has to acknowledge.
 
-use super::mail::{For, Mail, Mailed};
+use super::mail::{self, Mail, Mailed};
 use crate::node::Node;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
@@ -9,10 +9,10 @@ use dialtone_broker::kind::Entry;
 use dialtone_broker::peer::{Basics, ClientId, Peer, Place as Seat};
 use dialtone_broker::subscription::Subscription;
 use dialtone_config::options::{Mqtt, MqttStreams};
-use dialtone_mqtt::Place;
 use dialtone_mqtt::record::Record;
-use dialtone_mqtt::streams::{Hash, Settings, StreamOptions};
-use dialtone_mqtt::talk::{Retained, Send, Talk};
+use dialtone_mqtt::streams::{Hash, Settings, StreamOptions, inactive_threshold};
+use dialtone_mqtt::talk::{For, Retained, Send, Talk};
+use dialtone_mqtt::{Expiry, Place};
 use dialtone_wire::message::Message;
 use dialtone_wire::mqtt::{PacketId, Qos, SubscribeOptions, SubscriptionId};
 use std::collections::{HashMap, VecDeque};
@@ -150,12 +150,12 @@ impl Conversation {
             finding: HashMap::new(),
             retained: VecDeque::new(),
         };
-        conversation.tap(&conversation.talk.answers(), For::Answers, turn);
+        conversation.tap(&conversation.talk.answers(), mail::For::Answers, turn);
         conversation
     }
 
     /// Has the inlet take what is published to `filter`.
-    pub(super) fn tap(&self, filter: &[u8], what: For, turn: &mut Turn) -> Arc<Subscription> {
+    pub(super) fn tap(&self, filter: &[u8], what: mail::For, turn: &mut Turn) -> Arc<Subscription> {
         let tap = Subscription::new(self.inlet.clone(), filter, None, what.sid().as_bytes());
         turn.subscribe(&self.account, &tap);
         tap
@@ -192,7 +192,7 @@ impl Conversation {
         turn: &mut Turn,
     ) -> u32 {
         let number = self.next_number();
-        let tap = self.tap(deliver_subject.as_bytes(), For::Consumer(number), turn);
+        let tap = self.tap(deliver_subject.as_bytes(), mail::For::Consumer(number), turn);
         self.consumers.insert(number, Consumer { key, filter: filter.into(), qos, id, tap });
         number
     }
@@ -213,6 +213,28 @@ impl Conversation {
     /// The consumer with this key in the record.
     pub(super) fn consumer_of(&mut self, key: &str) -> Option<&mut Consumer> {
         self.consumers.values_mut().find(|consumer| consumer.key == key)
+    }
+
+    /// Has the consumers of a session that expires go with it, and makes those again that have gone. `before` is how long it lived until now.
+    pub(super) fn keep_consumers(&mut self, before: Expiry, turn: &mut Turn) {
+        let expires = |expiry| matches!(expiry, Expiry::After(_));
+        let (Some(packet), true) = (PacketId::new(1), expires(before) || expires(self.record.expiry)) else {
+            return;
+        };
+        let threshold = inactive_threshold(&self.settings, self.record.expiry);
+        let mut changed = Vec::new();
+        for config in self.record.consumers.values_mut() {
+            config.inactive_threshold = threshold;
+            // No SUBSCRIBE waits for it.
+            changed.push((For::Filter { packet, at: usize::MAX, is_parent: false }, config.clone()));
+        }
+        if let Some(config) = &mut self.record.pubrel {
+            config.inactive_threshold = threshold;
+            changed.push((For::Releases, config.clone()));
+        }
+        for (of, config) in changed {
+            self.say(turn, |talk, now, send| talk.create_consumer(now, &config, of, send));
+        }
     }
 
     /// Takes nothing more of a consumer.

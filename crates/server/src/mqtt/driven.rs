@@ -8,7 +8,7 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::peer::Peer;
 use dialtone_mqtt::Ended;
 use dialtone_net::{Broken, Secured};
-use dialtone_wire::mqtt::Reason;
+use dialtone_wire::mqtt::{Reason, Version};
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -125,8 +125,9 @@ impl MqttConnection {
             engine.farewell(why, &mut self.effects.out);
             self.effects.send_out(turn);
         }
-        // Who takes over a client identifier goes on with its session.
-        let ended = if reason == CloseReason::DuplicateClientId { Ended::Orderly } else { ended };
+        // Who takes over a client identifier goes on with its session. Before MQTT 5 no will is published then, as officially.
+        let is_silent = reason == CloseReason::DuplicateClientId && self.effects.version != Version::V5;
+        let ended = if is_silent { Ended::Orderly } else { ended };
         self.effects.end_session(*engine, ended, turn);
     }
 }

@@ -17,6 +17,7 @@ mod publish;
 mod session;
 mod stored;
 mod subscribe;
+mod will;
 
 use crate::conduct::Conduct;
 use crate::log::Event;

@@ -8,12 +8,14 @@ use super::subscribe::Wanted;
 use super::{MqttConnection, State};
 use crate::clock;
 use crate::log::Event;
+use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_mqtt::record::Record;
 use dialtone_mqtt::talk::{Answer as Said, Failure, Retained, Saving};
 use dialtone_mqtt::{Connection as Engine, Ended, Expiry, Keep, Session, Ticket, Wanted as Parts};
 use dialtone_wire::CloseReason;
 use dialtone_wire::mqtt::{Reason, Version};
+use std::sync::Arc;
 
 impl MqttConnection {
     /// Begins to read the session of a client that was let in.
@@ -138,14 +140,19 @@ impl MqttConnection {
                 conversation.say(turn, |talk, _, send| talk.delete(&record, 0, send));
             }
         }
+        let client_ids = &self.effects.conduct.node.connections.client_ids;
+        client_ids.late_wills.cancel(conversation.account.id, &self.effects.client_id);
         conversation.say(turn, |talk, _, _| talk.set_user(&user));
         let record = &mut conversation.record;
+        let before = record.expiry;
         record.origin = conversation.settings.server.as_str().to_owned();
         record.id = self.effects.client_id.to_string();
         record.user = user.to_string();
         record.expiry = asked.agreed.expiry;
         record.clean = record.expiry == Expiry::AtEnd;
         record.ended = 0;
+        conversation.keep_consumers(before, turn);
+        let record = &conversation.record;
         if record.clean && conversation.sequence == 0 {
             return self.begin_session(turn);
         }
@@ -271,26 +278,42 @@ impl Effects {
     /// The client goes: what its session leaves behind.
     pub(super) fn end_session(&mut self, engine: Engine, ended: Ended, turn: &mut Turn) {
         let rest = engine.end(ended);
-        if let Some((will, _)) = &rest.will {
-            self.publish_will(&will.message(), turn);
+        let is_taken = self.is_taken();
+        if let Some((will, delay)) = rest.will {
+            self.leave_will(will, delay, is_taken, turn);
         }
         let Some(conversation) = &mut self.conversation else { return };
         // Who has taken over the client identifier has the record, too.
-        if self.conduct.peer().closing() == Some(CloseReason::DuplicateClientId) {
+        if is_taken {
             return;
         }
-        let (mut record, sequence) = (std::mem::take(&mut conversation.record), conversation.sequence);
+        let (record, sequence) = (&mut conversation.record, conversation.sequence);
         match rest.session.map(|session| session.expiry()) {
             None | Some(Expiry::AtEnd) => {
+                let record = std::mem::take(record);
                 conversation.say(turn, |talk, _, send| talk.delete(&record, sequence, send))
             }
-            Some(Expiry::Never) => {}
+            Some(Expiry::Never) if record.expiry == Expiry::Never => {}
             Some(expiry) => {
-                (record.expiry, record.ended) = (expiry, now_seconds());
+                record.ended = now_seconds();
+                let before = std::mem::replace(&mut record.expiry, expiry);
+                if before != expiry {
+                    conversation.keep_consumers(before, turn);
+                }
+                let record = std::mem::take(&mut conversation.record);
                 conversation
                     .say(turn, |talk, now, send| talk.save(now, &record, sequence, Saving::End, send));
             }
         }
+    }
+
+    /// Whether another connection has taken over its client identifier.
+    fn is_taken(&self) -> bool {
+        let conduct = &self.conduct;
+        let ids = &conduct.node.connections.client_ids;
+        let is_held = |account: &Arc<Account>| ids.is_held_by(account.id, &self.client_id, &conduct.session);
+        conduct.peer().closing() == Some(CloseReason::DuplicateClientId)
+            || !conduct.place.account.as_ref().is_some_and(is_held)
     }
 
     /// The connection is gone: nothing comes from streams any more.

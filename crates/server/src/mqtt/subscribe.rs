@@ -10,7 +10,7 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission::{self, Subscribe};
 use dialtone_broker::subscription::{MqttOptions, Subscription};
 use dialtone_mqtt::record::consumer_key;
-use dialtone_mqtt::streams::{Hash, Stream, message_consumer, release_consumer};
+use dialtone_mqtt::streams::{Hash, Stream, inactive_threshold, message_consumer, release_consumer};
 use dialtone_mqtt::talk::{Failure, For};
 use dialtone_subject::is_valid_filter;
 use dialtone_wire::mqtt::subject::map_filter;
@@ -123,7 +123,9 @@ impl Effects {
             }
             let nuid = BASE32_NOPAD.encode(&crate::random::random::<[u8; 14]>());
             let filter = String::from_utf8_lossy(&part.filter).into_owned();
-            let config = message_consumer(&conversation.settings, client, &filter, &nuid);
+            let mut config = message_consumer(&conversation.settings, client, &filter, &nuid);
+            config.inactive_threshold =
+                inactive_threshold(&conversation.settings, conversation.record.expiry);
             conversation.open_consumer(key.clone(), &part.filter, (qos, id), &config.deliver_subject, turn);
             let of = For::Filter { packet, at, is_parent: part.is_parent };
             conversation.say(turn, |talk, now, send| talk.create_consumer(now, &config, of, send));
@@ -131,7 +133,9 @@ impl Effects {
             unmade += 1;
         }
         if qos == Qos::ExactlyOnce && conversation.record.pubrel.is_none() {
-            let config = release_consumer(&conversation.settings, client);
+            let mut config = release_consumer(&conversation.settings, client);
+            config.inactive_threshold =
+                inactive_threshold(&conversation.settings, conversation.record.expiry);
             conversation.tap(config.deliver_subject.as_bytes(), mail::For::Releases, turn);
             conversation.say(turn, |talk, now, send| talk.create_consumer(now, &config, For::Releases, send));
             conversation.record.pubrel = Some(config);

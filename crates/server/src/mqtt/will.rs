@@ -1,0 +1,101 @@
+//! Wills when a connection has ended: published at once, or when their delay is over and their client has not come back.
+
+use super::effects::Effects;
+use super::publish::is_own;
+use crate::client_ids::LateWill;
+use crate::node::{Executor, Node};
+use dialtone_broker::deliver::Turn;
+use dialtone_broker::inlet::Publish as _;
+use dialtone_broker::sharing::Mapped;
+use dialtone_mqtt::headers::{self, Response};
+use dialtone_mqtt::talk::Talk;
+use dialtone_mqtt::{OwnWill, Ticket};
+use dialtone_wire::message::Message;
+use dialtone_wire::mqtt::subject::put_subject;
+use dialtone_wire::mqtt::{PacketId, Qos};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked for wills whose delay is over, while there are some.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl Effects {
+    /// Publishes a will now, or lets it wait. `is_taken`: its client has come back already, which takes back one with a delay. [MQTT-3.1.2-8]
+    pub(super) fn leave_will(&mut self, will: OwnWill, delay: Duration, is_taken: bool, turn: &mut Turn) {
+        if delay.is_zero() {
+            return self.publish_will(&will.message(), turn);
+        }
+        if is_taken || !self.may_publish(will.message().topic, turn) {
+            return;
+        }
+        let Some(conversation) = &self.conversation else { return };
+        let late = LateWill {
+            account: conversation.account.clone(),
+            client_id: self.client_id.clone(),
+            user: self.conduct.user.clone(),
+            settings: conversation.settings.clone(),
+            will,
+        };
+        let node = self.conduct.node.clone();
+        match node.connections.client_ids.late_wills.insert(late, turn.now() + delay) {
+            Ok(is_first) => {
+                if is_first {
+                    begin_to_look(&node);
+                }
+            }
+            // Too much waits: better early than never.
+            Err(late) => self.publish_will(&late.will.message(), turn),
+        }
+    }
+}
+
+fn begin_to_look(node: &Arc<Node>) {
+    node.internal.run(|executor| executor.repeat(LOOK, publish_due));
+}
+
+fn publish_due(executor: &mut Executor) -> Option<Duration> {
+    let (node, turn) = executor.parts();
+    let (due, has_more) = node.connections.client_ids.late_wills.due(turn.now());
+    due.iter().for_each(|late| publish(late, turn));
+    has_more.then_some(LOOK)
+}
+
+/// Publishes a will whose client is gone. What it may was decided when it went.
+fn publish(late: &LateWill, turn: &mut Turn) {
+    let (account, will) = (&late.account, late.will.message());
+    let (mut subject, mut mapped) = (Vec::new(), Vec::new());
+    if put_subject(&mut subject, will.topic).is_err() {
+        return;
+    }
+    if account.maps() {
+        match turn.map(account, &subject, &mut mapped) {
+            Mapped::Unchanged => {}
+            Mapped::To => subject = mapped,
+            Mapped::Lost => return,
+        }
+    }
+    if is_own(&subject) {
+        return;
+    }
+    let (mut framed, mut reply) = (Vec::new(), Vec::new());
+    headers::put_published(&mut framed, will.qos, will.properties, Response::Reply);
+    let header_bytes = framed.len();
+    framed.extend_from_slice(will.payload);
+    framed.extend_from_slice(b"\r\n");
+    let has_reply = headers::put_reply(&mut reply, will.properties);
+    let reply = has_reply.then_some(&*reply);
+    turn.emit(account, &Message { subject: &subject, reply, header_bytes, framed: &framed });
+    // Nobody waits for an answer.
+    let mut talk = Talk::new(late.settings.clone(), 0);
+    talk.set_user(&late.user);
+    let now = turn.now();
+    let mut send = |message: &Message<'_>| turn.emit(account, message);
+    match (will.retain, will.payload.is_empty()) {
+        (true, true) => talk.unretain(&subject, &mut send),
+        (true, false) => talk.retain(&subject, &will, &mut send),
+        (false, _) => {}
+    }
+    if let Some(id) = PacketId::new(1).filter(|_| will.qos > Qos::AtMostOnce) {
+        talk.store(now, Ticket::Once(id), &subject, &will, &mut send);
+    }
+}
