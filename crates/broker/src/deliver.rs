@@ -351,16 +351,10 @@ impl Turn {
     #[inline(always)]
     fn stage_message(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
         let peer = target.subscription.peer();
-        if !peer.is_usual() {
-            if peer.stalls() {
-                self.stalled.get_or_insert_with(|| peer.clone());
-            }
-            if peer.inlet().is_some() {
-                return self.stage_inside(target, delivery);
-            }
-            if let Format::Mqtt(version) = peer.format() {
-                return self.stage_mqtt(target, delivery, version);
-            }
+        if !peer.is_usual()
+            && let Some(is_staged) = self.stage_unusual(target, delivery)
+        {
+            return is_staged;
         }
         match target.subscription.count() {
             Counted::Deliver => {}
@@ -401,6 +395,22 @@ impl Turn {
             }
         }
         true
+    }
+
+    /// A target that is inside the server, or speaks another protocol. `None`: it is like the others, but producers wait for it.
+    #[inline(never)]
+    fn stage_unusual(&mut self, target: &Target, delivery: &Delivery<'_>) -> Option<bool> {
+        let peer = target.subscription.peer();
+        if peer.stalls() {
+            self.stalled.get_or_insert_with(|| peer.clone());
+        }
+        if peer.inlet().is_some() {
+            return Some(self.stage_inside(target, delivery));
+        }
+        match peer.format() {
+            Format::Client => None,
+            Format::Mqtt(version) => Some(self.stage_mqtt(target, delivery, version)),
+        }
     }
 
     /// A peer that does not understand headers gets the payload alone.
