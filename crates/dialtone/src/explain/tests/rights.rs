@@ -187,7 +187,7 @@ fn an_import_that_is_not_authorized_is_explained() {
 
 #[test]
 fn files_may_say_more_than_is_supported() {
-    let config = r#"mqtt { port: 1883 }
+    let config = r#"leafnodes { remotes: [ { url: "nats://127.0.0.1:7422", jetstream_cluster_migrate: true, account: A } ] }
 jetstream: enabled
 tls { cert_file: "/nowhere/cert.pem", key_file: "/nowhere/key.pem" }
 accounts { A { jetstream: enabled, users: [ { user: a, password: x } ] } }
@@ -197,12 +197,12 @@ accounts { A { jetstream: enabled, users: [ { user: a, password: x } ] } }
         "--account A --user a pub x",
         FOUND,
         expect![[r#"
-        user a of account A publishes to x
-          note: left out, for this version does not support them: mqtt [t.conf:1:1]
-          may publish x: nothing denies it
-          arrives in account A as x
-            may receive it: a
-        it may be received
-    "#]],
+            user a of account A publishes to x
+              note: left out, for this version does not support them: jetstream_cluster_migrate [t.conf:1:56]
+              may publish x: nothing denies it
+              arrives in account A as x
+                may receive it: a
+            it may be received
+        "#]],
     );
 }

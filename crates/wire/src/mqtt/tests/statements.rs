@@ -289,6 +289,9 @@ fn packet_with_properties(kind: Option<PacketKind>, properties: &[u8]) -> Vec<u8
     }
 }
 
+/// A property, a value of it, and the packets that it may stand in; `None` is a will.
+type Row<'a> = (u8, &'a [u8], &'a [Option<PacketKind>]);
+
 /// Table 2-4 of MQTT 5.0: where each property may stand, and that it stands there once, but for user properties.
 #[test]
 fn each_property_stands_where_the_table_has_it() {
@@ -301,7 +304,7 @@ fn each_property_stands_where_the_table_has_it() {
         [K::Connect, K::ConnAck, K::Publish, K::Subscribe, K::Unsubscribe].into_iter().chain(answers);
     let places: Vec<_> = places.map(Some).chain([None]).collect();
     let reasons: Vec<_> = [K::ConnAck].into_iter().chain(answers).map(Some).collect();
-    let table: [(u8, &[u8], &[Option<K>]); 27] = [
+    let table: [Row<'_>; 27] = [
         (0x01, numbers[0], &message),
         (0x02, numbers[2], &message),
         (0x03, text, &message),
