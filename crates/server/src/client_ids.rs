@@ -78,11 +78,14 @@ impl ClientIds {
         if before.user() != session.user() {
             return Claimed::OfAnother;
         }
-        let is_fresh = |taken: Instant| now.saturating_duration_since(taken) < TAKEN_MIN;
-        if entry.get().taken.is_some_and(is_fresh) {
-            return Claimed::Refused;
+        // One that is leaving takes it from nobody, and nothing is taken from it.
+        if !before.peer.is_closing() {
+            let is_fresh = |taken: Instant| now.saturating_duration_since(taken) < TAKEN_MIN;
+            if entry.get().taken.is_some_and(is_fresh) {
+                return Claimed::Refused;
+            }
+            new.taken = Some(now);
         }
-        new.taken = Some(now);
         entry.insert(new);
         Claimed::From(before)
     }
@@ -205,6 +208,7 @@ mod tests {
     use dialtone_broker::kind::Kind;
     use dialtone_broker::outbox::Sink;
     use dialtone_broker::peer::{Basics, ClientId, Peer, Wake};
+    use dialtone_wire::CloseReason;
     use std::io::IoSlice;
 
     struct Nowhere;
@@ -245,6 +249,10 @@ mod tests {
         assert!(matches!(ids.claim(account, &id, &b, later), Claimed::OfAnother));
         b.set_user(&Arc::from(""));
         a.set_user(&Arc::from(""));
+        // One that is leaving is in nobody's way, and who follows it has taken nothing.
+        a.peer.close(CloseReason::ClientClosed);
+        assert!(matches!(ids.claim(account, &id, &c, later), Claimed::From(_)));
+        assert!(matches!(ids.claim(account, &id, &a, later), Claimed::From(_)));
         // One that is gone without a word is in nobody's way.
         drop(a);
         assert!(matches!(ids.claim(account, &id, &b, later), Claimed::Free));
