@@ -6,7 +6,8 @@ use dialtone_wire::mqtt::headers::{begin, end, is_plain, line, number, put_prope
 use dialtone_wire::mqtt::{PacketId, Properties, Qos};
 
 pub use dialtone_wire::mqtt::headers::{
-    PUB, Response, expiry, published_qos, put_published, put_reply, read_kept_properties, read_properties,
+    Marks, PUB, Response, expiry, marks, published_qos, put_published, put_reply, read_kept_properties,
+    read_properties,
 };
 
 /// The subject of a message that is held for PUBREL.
@@ -115,7 +116,8 @@ mod tests {
     #[test]
     fn headers_are_official() {
         let none = Properties::NONE;
-        let published = put(|out| put_published(out, Qos::AtLeastOnce, none, Response::Reply));
+        let published =
+            put(|out| put_published(out, Qos::AtLeastOnce, Marks::default(), none, Response::Reply));
         assert_eq!(published, "NATS/1.0\r\nNmqtt-Pub:1\r\n\r\n");
         assert_eq!(published_qos(published.as_bytes()), Some(Qos::AtLeastOnce));
         let text = put(|out| put_held(out, b"t.b", flags(Qos::ExactlyOnce, false), none));

@@ -7,6 +7,7 @@ use dialtone_mqtt::streams::Settings;
 use parking_lot::Mutex;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub(crate) struct ClientIds {
     prepared: Mutex<HashSet<AccountId>>,
     /// Wills that wait.
     pub(crate) late_wills: LateWills,
+    /// Whether a client has asked for messages with the flag of retained ones as it was published.
+    keep_flags: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,16 @@ impl ClientIds {
     /// They are.
     pub(crate) fn set_prepared(&self, account: AccountId) {
         self.prepared.lock().insert(account);
+    }
+
+    /// Whether a client has asked for messages with the flag of retained ones as it was published.
+    pub(crate) fn keep_flags(&self) -> bool {
+        self.keep_flags.load(Ordering::Relaxed)
+    }
+
+    /// One has.
+    pub(crate) fn set_keep_flags(&self) {
+        self.keep_flags.store(true, Ordering::Relaxed);
     }
 
     /// Gives an identifier to a connection.

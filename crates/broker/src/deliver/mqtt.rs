@@ -4,7 +4,7 @@
 use super::{Delivery, Tracer, Turn};
 use crate::route::Target;
 use dialtone_wire::message::Message;
-use dialtone_wire::mqtt::headers::{published_qos, read_properties};
+use dialtone_wire::mqtt::headers::{marks, published_qos, read_properties};
 use dialtone_wire::mqtt::{PropertiesBuf, Property, Qos, SubscriptionId, Version, encode};
 use std::sync::Arc;
 
@@ -37,7 +37,8 @@ impl Turn {
             0 => usize::MAX,
             max => max as usize,
         };
-        let retain = topic.get(2..).is_some_and(|topic| topic.starts_with(CERTIFICATES));
+        let retain = topic.get(2..).is_some_and(|topic| topic.starts_with(CERTIFICATES))
+            || options.retain_as_published && marks(message.headers()).retain;
         let mut kept = std::mem::take(&mut self.staging.properties);
         kept.clear();
         if version == Version::V5 {

@@ -2,7 +2,7 @@
 
 use super::{Asked, Failure, Send, Talk, sessions};
 use crate::command::{Published, Ticket};
-use crate::headers::{self, Response, Source};
+use crate::headers::{self, Marks, Response, Source};
 use crate::streams::{Hash, Stream};
 use dialtone_jetstream::api::PurgeRequest;
 use dialtone_jetstream::error;
@@ -41,12 +41,13 @@ impl Talk {
         now: Instant,
         ticket: Ticket,
         subject: &[u8],
-        message: &Published<'_>,
+        (message, marks): (&Published<'_>, Marks<'_>),
         send: &mut Send<'_>,
     ) {
         self.draft.begin(&[Stream::Messages.prefix().as_bytes(), subject]);
-        self.draft
-            .headers(|out| headers::put_published(out, message.qos, message.properties, Response::Header));
+        self.draft.headers(|out| {
+            headers::put_published(out, message.qos, marks, message.properties, Response::Header);
+        });
         self.draft.payload(message.payload);
         self.ask(now, Asked::Store(ticket), send);
     }

@@ -225,11 +225,14 @@ fn messages_are_stored_held_and_released() {
         (9, &b"t"[..], Qos::ExactlyOnce, true)
     );
     assert_eq!(held.payload, b"x");
-    world.act(|talk, now, send, _| talk.store(now, Ticket::Released(packet()), b"t", &publish(b"x"), send));
+    world.act(|talk, now, send, _| {
+        let marks = crate::headers::Marks { retain: true, client: None };
+        talk.store(now, Ticket::Released(packet()), b"t", (&publish(b"x"), marks), send);
+    });
     let sent = world.next();
     assert_eq!(
         (sent.subject.as_str(), sent.headers.as_str()),
-        ("$MQTT.msgs.t", "NATS/1.0\r\nNmqtt-Pub:2\r\n\r\n")
+        ("$MQTT.msgs.t", "NATS/1.0\r\nNmqtt-Pub:2\r\nNmqtt-Retain:1\r\n\r\n")
     );
     // What fails for a message that is not held fails.
     assert!(matches!(world.answer(&sent, again).as_slice(), [Answer::Stored(Ticket::Released(_), Err(_))]));

@@ -14,7 +14,7 @@ use dialtone_mqtt::streams::{Hash, Settings, StreamOptions, inactive_threshold};
 use dialtone_mqtt::talk::{For, Retained, Send, Talk};
 use dialtone_mqtt::{Expiry, Place};
 use dialtone_wire::message::Message;
-use dialtone_wire::mqtt::{PacketId, Qos, SubscribeOptions, SubscriptionId};
+use dialtone_wire::mqtt::{PacketId, SubscribeOptions, SubscriptionId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,8 +28,8 @@ pub(super) struct Consumer {
     pub(super) key: String,
     /// The filter of NATS.
     pub(super) filter: Box<[u8]>,
-    /// The highest quality of service that was granted.
-    pub(super) qos: Qos,
+    /// How the client has subscribed.
+    pub(super) options: SubscribeOptions,
     /// The client's number for the subscription.
     pub(super) id: Option<SubscriptionId>,
     /// Where it delivers to.
@@ -187,13 +187,13 @@ impl Conversation {
         &mut self,
         key: String,
         filter: &[u8],
-        (qos, id): (Qos, Option<SubscriptionId>),
+        (options, id): (SubscribeOptions, Option<SubscriptionId>),
         deliver_subject: &str,
         turn: &mut Turn,
     ) -> u32 {
         let number = self.next_number();
         let tap = self.tap(deliver_subject.as_bytes(), mail::For::Consumer(number), turn);
-        self.consumers.insert(number, Consumer { key, filter: filter.into(), qos, id, tap });
+        self.consumers.insert(number, Consumer { key, filter: filter.into(), options, id, tap });
         number
     }
 
@@ -208,6 +208,11 @@ impl Conversation {
     pub(super) fn next_number(&mut self) -> u32 {
         self.next_number += 1;
         self.next_number - 1
+    }
+
+    /// Whether a subscription is not to get what its own client publishes.
+    pub(super) fn wants_none_of_its_own(&self) -> bool {
+        self.consumers.values().any(|consumer| consumer.options.no_local)
     }
 
     /// The consumer with this key in the record.

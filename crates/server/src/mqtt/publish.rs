@@ -5,12 +5,13 @@ use crate::log::Event;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::permission;
 use dialtone_broker::sharing::Mapped;
-use dialtone_mqtt::headers::{self, Response};
+use dialtone_mqtt::headers::{self, Marks, Response};
+use dialtone_mqtt::streams::Hash;
 use dialtone_mqtt::talk::Held;
 use dialtone_mqtt::{Place, Published, Ticket};
 use dialtone_wire::message::Message;
 use dialtone_wire::mqtt::subject::{put_subject, put_topic};
-use dialtone_wire::mqtt::{PacketId, PropertiesBuf, Qos, Reason};
+use dialtone_wire::mqtt::{PacketId, PropertiesBuf, Qos, Reason, Version};
 use dialtone_wire::quoted;
 
 /// Subjects of the streams that keep sessions and messages: no client may use them.
@@ -62,8 +63,11 @@ impl Effects {
         if reason.is_error() {
             return self.answers.extend(ticket.map(|ticket| Answer::Stored(ticket, reason)));
         }
-        let Self { conversation, scratch, .. } = self;
+        let retain = self.is_marked(published);
+        let Self { conversation, scratch, client_id, .. } = self;
         let Some(conversation) = conversation else { return };
+        let own = conversation.wants_none_of_its_own().then(|| Hash::of(client_id));
+        let marks = Marks { retain, client: own.as_ref().map(Hash::as_str) };
         let subject = &scratch.subject;
         conversation.say(turn, |talk, now, send| {
             match (published.retain, published.payload.is_empty()) {
@@ -72,7 +76,7 @@ impl Effects {
                 (false, _) => {}
             }
             if let Some(ticket) = ticket {
-                talk.store(now, ticket, subject, published, send);
+                talk.store(now, ticket, subject, (published, marks), send);
             }
         });
     }
@@ -83,9 +87,10 @@ impl Effects {
         if let Err(reason) = self.take_subject(published.topic) {
             return reason;
         }
+        let marks = Marks { retain: self.is_marked(published), client: None };
         let framed = &mut self.scratch.framed;
         framed.clear();
-        headers::put_published(framed, published.qos, published.properties, Response::Reply);
+        headers::put_published(framed, published.qos, marks, published.properties, Response::Reply);
         let header_bytes = framed.len();
         if header_bytes + published.payload.len() > self.payload_bytes_max {
             self.refuse(Reason::PacketTooLarge);
@@ -101,6 +106,12 @@ impl Effects {
         }
         self.map_subject(turn);
         self.deliver_as(header_bytes, published, turn)
+    }
+
+    /// Whether a message says that it is retained: MQTT 5 may ask for that, and to official eyes there is no MQTT 5.
+    fn is_marked(&self, published: &Published<'_>) -> bool {
+        published.retain
+            && (self.version == Version::V5 || self.conduct.node.connections.client_ids.keep_flags())
     }
 
     /// Puts the subject of a topic into the scratch.
@@ -174,7 +185,13 @@ impl Effects {
             return;
         }
         let mut header = Vec::new();
-        headers::put_published(&mut header, published.qos, published.properties, Response::Reply);
+        headers::put_published(
+            &mut header,
+            published.qos,
+            Marks::default(),
+            published.properties,
+            Response::Reply,
+        );
         if header.len() + published.payload.len() > self.payload_bytes_max {
             return self.refuse(Reason::PacketTooLarge);
         }

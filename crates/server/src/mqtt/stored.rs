@@ -6,7 +6,7 @@ use super::mail::{For, Mailed};
 use super::session::now_seconds;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::format::Format;
-use dialtone_mqtt::streams::Stream;
+use dialtone_mqtt::streams::{Hash, Stream};
 use dialtone_mqtt::talk::{Answer, Retained};
 use dialtone_mqtt::{Connection as Engine, Delivered, Message, Place, headers};
 use dialtone_wire::mqtt::subject::put_topic;
@@ -113,8 +113,10 @@ impl Effects {
         let conversation = self.conversation.as_mut()?;
         let consumer = conversation.consumers.get(&number)?;
         let asks = Format::Mqtt(self.version).asks_for(&consumer.filter, subject);
-        let id = consumer.id;
-        let qos = headers::published_qos(message.headers()).unwrap_or_default().min(consumer.qos);
+        let (options, id) = (consumer.options, consumer.id);
+        let qos = headers::published_qos(message.headers()).unwrap_or_default().min(options.qos);
+        let marks = headers::marks(message.headers());
+        let may = may && !(options.no_local && marks.client == Some(Hash::of(&self.client_id).as_str()));
         let mut topic = String::new();
         conversation.owed.messages.insert(place, ack.into());
         let properties =
@@ -128,7 +130,7 @@ impl Effects {
         };
         let told = Message {
             topic: &topic,
-            retain: false,
+            retain: options.retain_as_published && marks.retain,
             properties: properties.properties(),
             payload: message.payload(),
         };

@@ -82,9 +82,9 @@ impl Effects {
             Ok(parts) => parts,
             Err(reason) => return self.answers.push(Answer::Granted(packet, at, Err(reason))),
         };
-        let (qos, id) = (subscribing.wanted.options.qos, subscribing.wanted.id);
-        if qos > Qos::AtMostOnce {
-            subscribing.unmade = self.make_consumers(&parts, (packet, at), (qos, id), turn);
+        let (options, id) = (subscribing.wanted.options, subscribing.wanted.id);
+        if options.qos > Qos::AtMostOnce {
+            subscribing.unmade = self.make_consumers(&parts, (packet, at), (options, id), turn);
         } else {
             self.delete_consumers(&parts, turn);
         }
@@ -109,7 +109,7 @@ impl Effects {
         &mut self,
         parts: &[Part],
         (packet, at): (PacketId, usize),
-        (qos, id): (Qos, Option<SubscriptionId>),
+        (options, id): (SubscribeOptions, Option<SubscriptionId>),
         turn: &mut Turn,
     ) -> usize {
         let client = Hash::of(&self.client_id);
@@ -118,7 +118,7 @@ impl Effects {
         for part in parts {
             let key = part.key();
             if let Some(known) = conversation.consumer_of(&key) {
-                (known.qos, known.id) = (qos, id);
+                (known.options, known.id) = (options, id);
                 continue;
             }
             let nuid = BASE32_NOPAD.encode(&crate::random::random::<[u8; 14]>());
@@ -126,13 +126,19 @@ impl Effects {
             let mut config = message_consumer(&conversation.settings, client, &filter, &nuid);
             config.inactive_threshold =
                 inactive_threshold(&conversation.settings, conversation.record.expiry);
-            conversation.open_consumer(key.clone(), &part.filter, (qos, id), &config.deliver_subject, turn);
+            conversation.open_consumer(
+                key.clone(),
+                &part.filter,
+                (options, id),
+                &config.deliver_subject,
+                turn,
+            );
             let of = For::Filter { packet, at, is_parent: part.is_parent };
             conversation.say(turn, |talk, now, send| talk.create_consumer(now, &config, of, send));
             conversation.record.consumers.insert(key, config);
             unmade += 1;
         }
-        if qos == Qos::ExactlyOnce && conversation.record.pubrel.is_none() {
+        if options.qos == Qos::ExactlyOnce && conversation.record.pubrel.is_none() {
             let mut config = release_consumer(&conversation.settings, client);
             config.inactive_threshold =
                 inactive_threshold(&conversation.settings, conversation.record.expiry);
@@ -188,6 +194,9 @@ impl Effects {
             id: wanted.id.map_or(0, SubscriptionId::get),
             packet_bytes_max: self.packet_bytes_max,
         };
+        if options.retain_as_published {
+            self.conduct.node.connections.client_ids.set_keep_flags();
+        }
         let peer = self.conduct.peer();
         for Part { filter, sid, .. } in parts {
             let found = peer.subscriptions().find(sid).cloned();
@@ -219,7 +228,7 @@ impl Effects {
                     conversation.open_consumer(
                         key,
                         &part.filter,
-                        (wanted.options.qos, wanted.id),
+                        (wanted.options, wanted.id),
                         &subject,
                         turn,
                     );

@@ -7,7 +7,7 @@ use crate::node::{Executor, Node};
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::inlet::Publish as _;
 use dialtone_broker::sharing::Mapped;
-use dialtone_mqtt::headers::{self, Response};
+use dialtone_mqtt::headers::{self, Marks, Response};
 use dialtone_mqtt::talk::Talk;
 use dialtone_mqtt::{OwnWill, Ticket};
 use dialtone_wire::message::Message;
@@ -78,7 +78,8 @@ fn publish(late: &LateWill, turn: &mut Turn) {
         return;
     }
     let (mut framed, mut reply) = (Vec::new(), Vec::new());
-    headers::put_published(&mut framed, will.qos, will.properties, Response::Reply);
+    let marks = Marks { retain: will.retain, client: None };
+    headers::put_published(&mut framed, will.qos, marks, will.properties, Response::Reply);
     let header_bytes = framed.len();
     framed.extend_from_slice(will.payload);
     framed.extend_from_slice(b"\r\n");
@@ -96,6 +97,6 @@ fn publish(late: &LateWill, turn: &mut Turn) {
         (false, _) => {}
     }
     if let Some(id) = PacketId::new(1).filter(|_| will.qos > Qos::AtMostOnce) {
-        talk.store(now, Ticket::Once(id), &subject, &will, &mut send);
+        talk.store(now, Ticket::Once(id), &subject, (&will, marks), &mut send);
     }
 }

@@ -10,6 +10,10 @@ use crate::header;
 
 /// Quality of service that a message was published with, and behind it, in what is held for PUBREL, the flags of its PUBLISH.
 pub const PUB: &str = "Nmqtt-Pub";
+/// Whether the message was published as one to retain; not official.
+const RETAIN: &str = "Nmqtt-Retain";
+/// The hash of the identifier of the client that published it; not official.
+const CLIENT: &str = "Nmqtt-Client";
 /// Payload format indicator of MQTT 5.
 const FORMAT: &str = "Nmqtt-Payload-Format";
 /// Seconds that the message is good for, from when it was published.
@@ -27,10 +31,31 @@ const VERSION: &[u8] = b"NATS/1.0\r\n";
 /// Bytes of headers that a message with properties may get: what is above it is left out.
 const BYTES_MAX: usize = 64 * 1024;
 
+/// What subscriptions of MQTT 5 may ask for, beside properties. Messages that nobody asks it of are as officially.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks<'a> {
+    /// It was published as one to retain.
+    pub retain: bool,
+    /// Who published it and wants none of its own: the hash of a client identifier.
+    pub client: Option<&'a str>,
+}
+
 /// Appends the headers of a message that is published with this quality of service.
-pub fn put_published(out: &mut Vec<u8>, qos: Qos, properties: Properties<'_>, response: Response) {
+pub fn put_published(
+    out: &mut Vec<u8>,
+    qos: Qos,
+    marks: Marks<'_>,
+    properties: Properties<'_>,
+    response: Response,
+) {
     begin(out);
     line(out, PUB, &[b'0' + qos as u8]);
+    if marks.retain {
+        line(out, RETAIN, b"1");
+    }
+    if let Some(client) = marks.client {
+        line(out, CLIENT, client.as_bytes());
+    }
     put_properties(out, properties, response);
     end(out);
 }
@@ -231,6 +256,12 @@ pub fn expiry(headers: &[u8]) -> Option<u32> {
     header::value(headers, EXPIRY.as_bytes()).and_then(number)
 }
 
+/// The marks of a message that was published.
+pub fn marks(headers: &[u8]) -> Marks<'_> {
+    let retain = header::value(headers, RETAIN.as_bytes()).is_some_and(|value| value == b"1");
+    Marks { retain, client: header::value(headers, CLIENT.as_bytes()).and_then(text) }
+}
+
 /// The quality of service of a message that a client of MQTT published; `None`: a client of NATS did.
 pub fn published_qos(headers: &[u8]) -> Option<Qos> {
     qos(header::value(headers, PUB.as_bytes())?.first()?.wrapping_sub(b'0'))
@@ -268,10 +299,34 @@ mod tests {
             buf.push(property).unwrap();
         }
         assert_eq!(
-            put(|out| put_published(out, Qos::AtMostOnce, buf.properties(), Response::Header)),
+            put(|out| put_published(
+                out,
+                Qos::AtMostOnce,
+                Marks::default(),
+                buf.properties(),
+                Response::Header
+            )),
             "NATS/1.0\r\nNmqtt-Pub:0\r\nContent-Type:text/plain\r\nTrace-Id:5\r\nNmqtt-User:Nats-Msg-Id=x\r\n\
              Nmqtt-User:a%20b=c%0D%0ANats-Rollup:%20all\r\nNmqtt-Correlation:a%00%25\r\nNmqtt-Expiry:30\r\nNmqtt-Payload-Format:1\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn marks_come_back_and_are_no_properties() {
+        for (retain, client) in
+            [(false, None), (true, None), (false, Some("NUmM6cRx")), (true, Some("NUmM6cRx"))]
+        {
+            let own = Marks { retain, client };
+            let block =
+                put(|out| put_published(out, Qos::AtLeastOnce, own, Properties::NONE, Response::Header));
+            assert_eq!(marks(block.as_bytes()), own);
+            assert_eq!(published_qos(block.as_bytes()), Some(Qos::AtLeastOnce));
+            assert_eq!(block.lines().count(), 3 + usize::from(retain) + usize::from(client.is_some()));
+            let mut back = PropertiesBuf::default();
+            read_properties(&mut back, block.as_bytes(), None);
+            assert!(back.properties().is_empty());
+        }
+        assert_eq!(marks(b"NATS/1.0\r\nNmqtt-Retain: 0\r\n\r\n"), Marks::default());
     }
 
     #[test]
@@ -286,7 +341,9 @@ mod tests {
         assert_eq!(back.properties(), buf.properties());
         assert!(!put_reply(&mut Vec::new(), Properties::NONE));
         // In a stream it is a header.
-        let block = put(|out| put_published(out, Qos::AtLeastOnce, buf.properties(), Response::Header));
+        let block = put(|out| {
+            put_published(out, Qos::AtLeastOnce, Marks::default(), buf.properties(), Response::Header)
+        });
         let mut back = PropertiesBuf::default();
         read_properties(&mut back, block.as_bytes(), None);
         assert_eq!(back.properties(), buf.properties());
@@ -296,7 +353,9 @@ mod tests {
     fn what_is_kept_becomes_older_and_is_nobodys_at_last() {
         let mut buf = PropertiesBuf::default();
         buf.push(Property::MessageExpiry(30)).unwrap();
-        let block = put(|out| put_published(out, Qos::AtLeastOnce, buf.properties(), Response::Header));
+        let block = put(|out| {
+            put_published(out, Qos::AtLeastOnce, Marks::default(), buf.properties(), Response::Header)
+        });
         let kept = |age| {
             let mut back = PropertiesBuf::default();
             let is_good = read_kept_properties(&mut back, block.as_bytes(), age);
@@ -319,7 +378,7 @@ mod tests {
             for (name, value) in &properties {
                 buf.push(Property::UserProperty((name, value))).unwrap();
             }
-            let block = put(|out| put_published(out, Qos::AtMostOnce, buf.properties(), Response::Header));
+            let block = put(|out| put_published(out, Qos::AtMostOnce, Marks::default(), buf.properties(), Response::Header));
             prop_assert_eq!(header::lines(block.as_bytes()).count(), properties.len() + 1);
             prop_assert!(!header::lines(block.as_bytes()).any(|(name, _)| name.to_ascii_lowercase().starts_with(b"nats-")));
             let mut back = PropertiesBuf::default();
@@ -331,7 +390,7 @@ mod tests {
         fn any_correlation_data_comes_back(data in proptest::collection::vec(any::<u8>(), 0..20)) {
             let mut buf = PropertiesBuf::default();
             buf.push(Property::CorrelationData(&data)).unwrap();
-            let block = put(|out| put_published(out, Qos::AtMostOnce, buf.properties(), Response::Header));
+            let block = put(|out| put_published(out, Qos::AtMostOnce, Marks::default(), buf.properties(), Response::Header));
             let mut back = PropertiesBuf::default();
             read_properties(&mut back, block.as_bytes(), None);
             prop_assert_eq!(back.properties(), buf.properties());
