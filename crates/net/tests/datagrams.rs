@@ -99,7 +99,7 @@ fn read(socket: &Socket, bytes: usize) -> Vec<u8> {
             Ok(0) => break,
             Ok(read) => out.extend_from_slice(&buffer[..read]),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
-                std::thread::yield_now()
+                std::thread::park_timeout(Duration::from_millis(1));
             }
             Err(e) => panic!("{e}"),
         }
