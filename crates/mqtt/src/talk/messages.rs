@@ -95,6 +95,25 @@ impl Talk {
         self.tell(send);
     }
 
+    /// Keeps a message that was published, as far as that is asked for: as what its topic retains, and with a ticket for the sessions that want it.
+    pub fn keep(
+        &mut self,
+        now: Instant,
+        ticket: Option<Ticket>,
+        subject: &[u8],
+        (message, marks): (&Published<'_>, Marks<'_>),
+        send: &mut Send<'_>,
+    ) {
+        match (message.retain, message.payload.is_empty()) {
+            (true, true) => self.unretain(subject, send),
+            (true, false) => self.retain(subject, message, send),
+            (false, _) => {}
+        }
+        if let Some(ticket) = ticket {
+            self.store(now, ticket, subject, (message, marks), send);
+        }
+    }
+
     /// Retains a message. Nobody waits for it: what is stored behind it in the same log is not stored before it.
     pub fn retain(&mut self, subject: &[u8], message: &Published<'_>, send: &mut Send<'_>) {
         let (server, flags) = (self.settings.server, headers::flags(message.qos, true));

@@ -109,7 +109,7 @@ impl Effects {
                 self.subscribe(subscribing, turn);
             }
             Command::Unsubscribe { filter, group } => self.unsubscribe(filter, group, turn),
-            Command::Save(packet) => self.save(packet, turn),
+            Command::Save(packet) => self.save(packet),
             Command::Acknowledge(place) => {
                 if let Some(conversation) = &mut self.conversation {
                     conversation.acknowledge(place, turn);

@@ -1,6 +1,7 @@
 //! PUBLISH, PUBREL, and wills: the gate of publishing, delivery in the account, and copies in the streams.
 
 use super::effects::{Answer, Effects};
+use super::will::ticket_of;
 use crate::log::Event;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::permission;
@@ -11,7 +12,7 @@ use dialtone_mqtt::talk::Held;
 use dialtone_mqtt::{Place, Published, Ticket};
 use dialtone_wire::message::Message;
 use dialtone_wire::mqtt::subject::{put_subject, put_topic};
-use dialtone_wire::mqtt::{PacketId, PropertiesBuf, Qos, Reason, Version};
+use dialtone_wire::mqtt::{PacketId, PropertiesBuf, Reason, Version};
 use dialtone_wire::quoted;
 
 /// Subjects of the streams that keep sessions and messages: no client may use them.
@@ -69,16 +70,7 @@ impl Effects {
         let own = conversation.wants_none_of_its_own().then(|| Hash::of(client_id));
         let marks = Marks { retain, client: own.as_ref().map(Hash::as_str) };
         let subject = &scratch.subject;
-        conversation.say(turn, |talk, now, send| {
-            match (published.retain, published.payload.is_empty()) {
-                (true, true) => talk.unretain(subject, send),
-                (true, false) => talk.retain(subject, published, send),
-                (false, _) => {}
-            }
-            if let Some(ticket) = ticket {
-                talk.store(now, ticket, subject, (published, marks), send);
-            }
-        });
+        conversation.say(turn, |talk, now, send| talk.keep(now, ticket, subject, (published, marks), send));
     }
 
     /// Delivers a message in the account. How it went: before MQTT 5 no client is told. Its subject, as it was delivered, is left in the scratch.
@@ -245,9 +237,7 @@ impl Effects {
 
     /// Publishes a will.
     pub(super) fn publish_will(&mut self, will: &Published<'_>, turn: &mut Turn) {
-        // Nobody waits for an answer, but the streams are asked all the same.
-        let ticket = (will.qos > Qos::AtMostOnce).then(|| PacketId::new(1).map(Ticket::Once)).flatten();
-        self.publish(will, ticket, turn);
+        self.publish(will, ticket_of(will), turn);
         self.answers.clear();
         self.count(turn.now());
     }

@@ -14,7 +14,7 @@ use dialtone_mqtt::record::Record;
 use dialtone_mqtt::talk::{Answer as Said, Failure, Retained, Saving};
 use dialtone_mqtt::{Connection as Engine, Ended, Expiry, Keep, Session, Ticket, Wanted as Parts};
 use dialtone_wire::CloseReason;
-use dialtone_wire::mqtt::{Reason, Version};
+use dialtone_wire::mqtt::{PacketId, Reason, Version};
 use std::sync::Arc;
 
 impl MqttConnection {
@@ -241,7 +241,7 @@ impl Effects {
 
     /// The session engine wants its subscriptions written. Those of a session that ends with its connection need not be, unless consumers would
     /// be left behind.
-    pub(super) fn save(&mut self, packet: dialtone_wire::mqtt::PacketId, _: &mut Turn) {
+    pub(super) fn save(&mut self, packet: PacketId) {
         match &mut self.conversation {
             Some(of) if of.sequence > 0 || !of.record.clean || !of.record.consumers.is_empty() => {
                 of.saves.next.push(packet);

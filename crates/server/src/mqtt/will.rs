@@ -9,7 +9,7 @@ use dialtone_broker::inlet::Publish as _;
 use dialtone_broker::sharing::Mapped;
 use dialtone_mqtt::headers::{self, Marks, Response};
 use dialtone_mqtt::talk::Talk;
-use dialtone_mqtt::{OwnWill, Ticket};
+use dialtone_mqtt::{OwnWill, Published, Ticket};
 use dialtone_wire::message::Message;
 use dialtone_wire::mqtt::subject::put_subject;
 use dialtone_wire::mqtt::{PacketId, Qos};
@@ -47,6 +47,11 @@ impl Effects {
             Err(late) => self.publish_will(&late.will.message(), turn),
         }
     }
+}
+
+/// With what a will is stored. Nobody waits for an answer, but the streams are asked all the same.
+pub(super) fn ticket_of(will: &Published<'_>) -> Option<Ticket> {
+    PacketId::new(1).filter(|_| will.qos > Qos::AtMostOnce).map(Ticket::Once)
 }
 
 fn begin_to_look(node: &Arc<Node>) {
@@ -91,12 +96,5 @@ fn publish(late: &LateWill, turn: &mut Turn) {
     talk.set_user(&late.user);
     let now = turn.now();
     let mut send = |message: &Message<'_>| turn.emit(account, message);
-    match (will.retain, will.payload.is_empty()) {
-        (true, true) => talk.unretain(&subject, &mut send),
-        (true, false) => talk.retain(&subject, &will, &mut send),
-        (false, _) => {}
-    }
-    if let Some(id) = PacketId::new(1).filter(|_| will.qos > Qos::AtMostOnce) {
-        talk.store(now, Ticket::Once(id), &subject, (&will, marks), &mut send);
-    }
+    talk.keep(now, ticket_of(&will), &subject, (&will, marks), &mut send);
 }
