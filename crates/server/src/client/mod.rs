@@ -16,7 +16,7 @@ mod traced;
 pub(crate) use info::{send_away, send_away_to, send_urls};
 pub(crate) use trace::traced_body;
 
-use crate::conduct::{Conduct, Phase};
+use crate::conduct::{Allowance, Conduct, Phase};
 use crate::log::Event;
 use crate::node::Node;
 use crate::protocol::{self, Progress};
@@ -24,7 +24,6 @@ use crate::registry::Session;
 use dialtone_broker::deliver::{Origin, Turn};
 use dialtone_broker::peer::{Peer, Place};
 use dialtone_config::options::TlsFirst;
-use dialtone_identity::operator::Claimed;
 use dialtone_wire::client::{Limits, Op, ParseError, Parsed, Unfinished, encode, parse, usual_publish};
 use dialtone_wire::websocket::upgrade::Cookies;
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
@@ -182,32 +181,12 @@ impl Client {
 
     /// Takes over the limits of the server and of its account, of which the lesser counts, and its rate limits.
     fn take_limits(&mut self, now: Instant) {
-        let server = &self.conduct.policy.options.limits;
-        let account = self
-            .conduct
-            .place
-            .account
-            .as_ref()
-            .map(|a| self.conduct.node.accounts.limits(&a.name, &self.conduct.policy))
-            .unwrap_or_default();
         let name = self.conduct.place.account.as_ref().map_or("", |account| &account.name);
         self.answers_denied = self.conduct.policy.answers_denied(name);
-        let claimed = self.conduct.session.claimed();
-        let of_user = |limit: fn(&Claimed) -> Option<u64>| claimed.as_deref().and_then(limit);
-        let least = |max: usize, of_account: Option<u64>| {
-            of_account.map_or(max, |own| (max as u64).min(own) as usize)
-        };
-        let subscriptions_max =
-            if server.subscriptions_max > 0 { server.subscriptions_max } else { usize::MAX };
-        self.limits.control_line_bytes_max = server.control_line_bytes_max;
-        self.limits.payload_bytes_max = least(
-            least(server.payload_bytes_max, account.payload_bytes_max),
-            of_user(|claimed| claimed.payload_bytes_max),
-        );
-        self.subscriptions_max = least(
-            least(subscriptions_max, account.subscriptions_max),
-            of_user(|claimed| claimed.subscriptions_max),
-        );
+        self.limits.control_line_bytes_max = self.conduct.policy.options.limits.control_line_bytes_max;
+        let Allowance { payload_bytes_max, subscriptions_max } = self.conduct.allowance();
+        self.limits.payload_bytes_max = payload_bytes_max;
+        self.subscriptions_max = subscriptions_max;
         self.take_rates(now);
     }
 

@@ -2,9 +2,10 @@
 //! of it, whether it is still there, what the log calls it, how it leaves.
 //!
 //! It says nothing to the other end. What is to be said comes back as an answer ([`Login`], [`Due`], [`Judged`]), and the protocol says it in its
-//! own words. Rights, limits and bytes of a protocol are not here.
+//! own words. What limits allow a client is worked out here; rights and bytes of a protocol are not.
 
 mod alive;
+mod allowance;
 mod certificate;
 mod login;
 mod message_trace;
@@ -12,6 +13,7 @@ mod servers;
 mod slow;
 
 pub(crate) use alive::Due;
+pub(crate) use allowance::Allowance;
 pub(crate) use certificate::Judged;
 pub(crate) use login::{Claim, Login};
 pub(crate) use message_trace::Tracing;

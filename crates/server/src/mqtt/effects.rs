@@ -2,7 +2,7 @@
 
 use super::conversation::Conversation;
 use super::subscribe::{Subscribing, Wanted};
-use crate::conduct::Conduct;
+use crate::conduct::{Allowance, Conduct};
 use crate::log::Event;
 use dialtone_broker::deliver::Turn;
 use dialtone_mqtt::{Command, Connection as Engine, Ticket};
@@ -184,25 +184,9 @@ impl Effects {
 
     /// Takes over the limits of the server, its account and its user, of which the least counts.
     pub(super) fn take_limits(&mut self) {
-        let (conduct, server) = (&self.conduct, &self.conduct.policy.options.limits);
-        let account = conduct.place.account.as_ref();
-        let account =
-            account.map(|a| conduct.node.accounts.limits(&a.name, &conduct.policy)).unwrap_or_default();
-        let claimed = conduct.session.claimed();
-        let least = |max: usize, of: [Option<u64>; 2]| {
-            of.into_iter().flatten().fold(max, |max, own| (max as u64).min(own) as usize)
-        };
-        let subscriptions_max =
-            if server.subscriptions_max > 0 { server.subscriptions_max } else { usize::MAX };
-        let of_user = claimed.as_deref();
-        self.payload_bytes_max = least(
-            server.payload_bytes_max,
-            [account.payload_bytes_max, of_user.and_then(|claimed| claimed.payload_bytes_max)],
-        );
-        self.subscriptions_max = least(
-            subscriptions_max,
-            [account.subscriptions_max, of_user.and_then(|claimed| claimed.subscriptions_max)],
-        );
+        let Allowance { payload_bytes_max, subscriptions_max } = self.conduct.allowance();
+        self.payload_bytes_max = payload_bytes_max;
+        self.subscriptions_max = subscriptions_max;
     }
 
     /// Counts what came, for the connection, its account and the server; and lets go of buffers that have become large.
