@@ -2,7 +2,7 @@
 //!
 //! Begin with [`Messages`]. Rooms inside: [`entry`] is what is known of one message (32 bytes, and 16 for the place of its body),
 //! `chunk` 1,024 sequences of them, `live` which of these have a message, `paged` the chunks that are on disk alone, `subjects` the table of
-//! subjects with first, last and count, `runs` that table on disk and `changes` what is not there yet, `bodies` the bodies in memory, `walk` goes from message to message, `links` those of a subject,
+//! subjects with first, last and count, `runs` that table on disk, `changes` what is not there yet, `loaded` what was looked up there and `evict` what is there alone, `bodies` the bodies in memory, `walk` goes from message to message, `links` those of a subject,
 //! `page` changes between memory and disk, `select` reads by filter.
 //!
 //! Invariants: `count` and `bytes` are those of the live messages; the first sequence is live, or one behind the last where nothing is. Chunks
@@ -12,8 +12,10 @@ mod bodies;
 mod changes;
 mod chunk;
 mod entry;
+mod evict;
 mod links;
 mod live;
+mod loaded;
 mod page;
 mod paged;
 mod runs;
@@ -145,6 +147,8 @@ pub struct Messages {
     keep: Keep,
     freed: Freed,
     index: IndexBytes,
+    /// Subjects that were looked up in runs and stayed when others went.
+    subjects_kept: usize,
 }
 
 /// What the index takes in memory.
@@ -189,7 +193,7 @@ impl Messages {
             charge: Charge::new(None, Part::Index),
             subjects: Charge::new(None, Part::Subjects),
         };
-        Self { totals, paged, cache, chunks, tail, subjects, bodies, keep, freed, index }
+        Self { totals, paged, cache, chunks, tail, subjects, bodies, keep, freed, index, subjects_kept: 0 }
     }
 
     /// The figures.
@@ -218,6 +222,7 @@ impl Messages {
     #[inline]
     pub fn begin(&mut self) {
         self.subjects.recycle();
+        self.settle_subjects();
     }
 
     /// Adds a message behind the last, and returns its sequence.
@@ -225,19 +230,13 @@ impl Messages {
         let seq = self.totals.last + 1;
         self.make_room(seq);
         let id = self.subjects.intern(new.subject);
-        let subject = self.subjects.at_mut(id);
-        let previous = subject.last;
-        let was_empty = subject.count == 0;
-        if was_empty {
-            subject.first = seq;
-        }
-        subject.last = seq;
-        subject.count += 1;
-        if was_empty || self.subjects.changes.is_some() {
+        let previous = self.subjects.push(id, seq);
+        let is_partial = self.subjects.loaded.is_some();
+        if previous.is_none() && !is_partial || self.subjects.changes.is_some() && seq.is_multiple_of(64) {
             self.count_subjects();
         }
         let mut entry = Entry::new(new, id);
-        if !was_empty {
+        if let Some(previous) = previous {
             entry.link_back(seq, previous);
             if let Some(previous) = self.entry_mut(previous) {
                 previous.1.link_on(previous.0, seq);

@@ -127,6 +127,11 @@ impl Stream {
         self.messages.set_heads(heads, budget);
     }
 
+    /// See [`Messages::subjects_out`].
+    pub fn subjects_out(&mut self, bytes_max: usize, is_settled: impl Fn(Place) -> bool) {
+        self.messages.subjects_out(bytes_max, is_settled);
+    }
+
     /// See [`Messages::page_out`].
     pub fn page_out(&mut self, bytes_max: usize, is_settled: impl Fn(Place) -> bool) -> usize {
         self.messages.page_out(bytes_max, is_settled)

@@ -1,7 +1,7 @@
 //! Which subjects changed since the last checkpoint, of a table that is on disk.
 
-use super::runs::{Numbers, Outgoing, Records, Runs};
-use super::subjects::{Subject, Subjects};
+use super::runs::{Outgoing, Records, Runs};
+use super::subjects::{LOADED, Subject, Subjects};
 use super::{Messages, SubjectId};
 use std::sync::Arc;
 
@@ -11,40 +11,49 @@ const LISTED_MAX: usize = if cfg!(debug_assertions) { 4 } else { 65_536 };
 
 /// Numbers of subjects, each once.
 #[derive(Debug, Default)]
-struct Set {
+pub(super) struct Set {
     all: Vec<u32>,
-    /// A bit for each number that is among them.
-    bits: Vec<u64>,
+    /// A bit for each number that is among them, and those of subjects that were looked up in runs.
+    bits: [Vec<u64>; 2],
 }
 
 impl Set {
-    fn place(id: SubjectId) -> (usize, u64) {
-        (id.index() / 64, 1 << (id.index() % 64))
+    fn place(id: SubjectId) -> (usize, usize, u64) {
+        let (bits, at) = (id.0 / LOADED, (id.0 % LOADED) as usize);
+        (bits as usize, at / 64, 1 << (at % 64))
+    }
+
+    pub(super) fn has(&self, id: SubjectId) -> bool {
+        let (bits, word, bit) = Self::place(id);
+        self.bits.get(bits).and_then(|bits| bits.get(word)).is_some_and(|word| word & bit != 0)
     }
 
     #[inline]
-    fn insert(&mut self, id: SubjectId) {
-        let (word, bit) = Self::place(id);
-        match self.bits.get_mut(word) {
+    pub(super) fn insert(&mut self, id: SubjectId) {
+        let (bits, word, bit) = Self::place(id);
+        let Some(all) = self.bits.get_mut(bits) else { return };
+        match all.get_mut(word) {
             Some(bits) if *bits & bit != 0 => return,
             Some(bits) => *bits |= bit,
             None => {
-                self.bits.resize(word, 0);
-                self.bits.push(bit);
+                all.resize(word, 0);
+                all.push(bit);
             }
         }
         self.all.push(id.0);
     }
 
     fn memory_bytes(&self) -> usize {
-        self.all.capacity() * size_of::<u32>() + self.bits.capacity() * size_of::<u64>()
+        let words: usize = self.bits.iter().map(Vec::capacity).sum();
+        self.all.capacity() * size_of::<u32>() + words * size_of::<u64>()
     }
 
     /// Takes a number out, but for its place among all; whether it was there.
     #[inline]
     fn remove(&mut self, id: SubjectId) -> bool {
-        let (word, bit) = Self::place(id);
-        let Some(bits) = self.bits.get_mut(word).filter(|bits| **bits & bit != 0) else { return false };
+        let (bits, word, bit) = Self::place(id);
+        let word = self.bits.get_mut(bits).and_then(|bits| bits.get_mut(word));
+        let Some(bits) = word.filter(|bits| **bits & bit != 0) else { return false };
         *bits &= !bit;
         true
     }
@@ -61,7 +70,7 @@ impl Capture {
     #[inline]
     fn take(&mut self, id: SubjectId, subject: Option<&Subject>) {
         if self.rest.remove(id)
-            && let Some(subject) = subject.filter(|subject| subject.count > 0)
+            && let Some(subject) = subject.filter(|subject| !subject.name().is_empty())
         {
             self.records.push(subject.name(), subject.numbers());
         }
@@ -71,8 +80,6 @@ impl Capture {
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     changed: Set,
-    /// Subjects that lost their last message.
-    gone: Records,
     /// What a checkpoint takes out at the moment.
     capture: Option<Capture>,
     /// What checkpoints took out that are not durable yet, the newest first.
@@ -100,15 +107,24 @@ impl Changes {
     pub(super) fn memory_bytes(&self) -> usize {
         let captured = |capture: &Capture| capture.rest.memory_bytes() + capture.records.memory_bytes();
         self.changed.memory_bytes()
-            + self.gone.memory_bytes()
             + self.capture.as_ref().map_or(0, captured)
             + self.unsettled_bytes
             + self.runs_bytes
     }
 
-    /// Notes that a subject lost its last message.
-    pub(super) fn gone(&mut self, name: &[u8]) {
-        self.gone.push(name, Numbers::default());
+    /// The runs that count, where there are some.
+    pub(super) fn runs(&self) -> Option<&Runs> {
+        (!self.is_void).then_some(&self.runs)
+    }
+
+    /// Whether a subject may be another one than runs have.
+    pub(super) fn has_changed(&self, id: SubjectId) -> bool {
+        self.changed.has(id)
+    }
+
+    /// Whether all that is not in `changed` stands in runs.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.is_void && self.capture.is_none() && self.unsettled.is_empty()
     }
 }
 
@@ -132,13 +148,13 @@ impl Subjects {
     fn begin_capture(&mut self) {
         if self.changes.as_ref().is_none_or(|changes| changes.is_void) {
             let mut changes = Changes::default();
-            self.iter().for_each(|(id, _)| changes.changed.insert(id));
+            self.iter(0).for_each(|(id, _)| changes.changed.insert(id));
             self.changes = Some(Box::new(changes));
         }
         // One of a checkpoint that did not happen.
         self.end_capture();
         if let Some(changes) = &mut self.changes {
-            let (rest, records) = (std::mem::take(&mut changes.changed), std::mem::take(&mut changes.gone));
+            let (rest, records) = (std::mem::take(&mut changes.changed), Records::default());
             changes.capture = Some(Capture { rest, records });
         }
     }
@@ -149,10 +165,15 @@ impl Subjects {
             return false;
         };
         for _ in 0..max {
-            let Some(id) = capture.rest.all.pop() else { return false };
-            capture.take(SubjectId(id), self.all.get(id as usize));
+            let Some(id) = capture.rest.all.pop() else { break };
+            let id = SubjectId(id);
+            let subject = match &self.loaded {
+                Some(loaded) if id.0 >= LOADED => loaded.get(id.0 - LOADED),
+                _ => self.all.get(id.index()),
+            };
+            capture.take(id, subject);
         }
-        true
+        !capture.rest.all.is_empty()
     }
 
     fn end_capture(&mut self) {
@@ -174,7 +195,8 @@ impl Messages {
     /// Begins to take out what a checkpoint is to write of the table of subjects, as it is now. `false`: so few are written as a whole.
     pub(crate) fn begin_capture(&mut self) -> bool {
         let few = if self.has_runs() { LISTED_MAX / 2 } else { LISTED_MAX };
-        if self.cache.is_none() || self.subjects.len() <= few {
+        let is_here = self.subjects.loaded.is_none();
+        if self.cache.is_none() || self.subjects.len() <= few && is_here {
             self.forget_runs();
             return false;
         }
@@ -207,11 +229,19 @@ impl Messages {
             changes.runs_bytes = runs.memory_bytes();
             changes.runs = runs;
         }
+        if self.subjects.has_gone || self.has_too_many_subjects() {
+            self.evict_subjects();
+        }
         self.count_subjects();
     }
 
     /// What is on disk of the table cannot be read: the next checkpoint writes all of it.
     pub(crate) fn forget_runs(&mut self) {
+        if self.subjects.loaded.is_some() {
+            self.subjects.set_unsure();
+            self.renew_subjects();
+            return;
+        }
         self.subjects.changes = None;
         self.count_subjects();
     }

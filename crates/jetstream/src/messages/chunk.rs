@@ -257,6 +257,19 @@ impl Chunk {
         live.map(move |(slot, (_, place))| (self.seq(from + slot), *place))
     }
 
+    /// All of them, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Entry)> {
+        let (base, start, offsets) = (self.base(), self.start, &self.offsets);
+        let entries = self.entries.iter_mut().enumerate().filter(|(_, entry)| !entry.is_gone());
+        entries.map(move |(slot, entry)| {
+            let offset = match offsets {
+                None => u64::from(start) + slot as u64,
+                Some(offsets) => offsets.get(slot).copied().map_or(CHUNK, u64::from),
+            };
+            (base + offset, entry)
+        })
+    }
+
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Entry)> {
         self.iter_from(0)

@@ -3,14 +3,20 @@
 use super::chunk::{CHUNK, Chunk};
 use super::entry::Entry;
 use super::live::Live;
+use super::loaded::Loaded;
 use super::paged::{Cache, Cold, Heads, Paged};
 use super::runs::{Merge, Numbers, Runs, Unread};
 use super::subjects::Subjects;
-use super::{Keep, Links, Messages, Place, Removed, Subject, SubjectId, Totals};
+use super::{Keep, Links, Messages, Place, Removed, SubjectId, Totals};
 use crate::bytes::Malformed;
 use crate::memory::Budget;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// About what a subject takes in memory.
+const SUBJECT_BYTES: usize = 100;
+/// Subjects of which more stay on disk in debug builds, so that all tests meet it.
+const FEW_IN_TESTS: usize = 6;
 
 /// A chunk for a checkpoint: what a later start needs to know of it.
 #[derive(Clone, Debug)]
@@ -94,7 +100,7 @@ impl Messages {
         };
         let is_whole = heads.read(no * CHUNK, no * CHUNK + (CHUNK - 1), &mut |found| {
             let is_live = found.seq / CHUNK == no && paged.live.has((found.seq % CHUNK) as u16);
-            let Some(id) = self.subjects.find(found.subject).filter(|_| is_live) else { return };
+            let Some(id) = is_live.then(|| self.subjects.find(found.subject)).flatten() else { return };
             let before = last.replace((found.seq, Entry::of(found, id), found.place));
             if let Some(before) = before.filter(|(seq, ..)| *seq != found.seq) {
                 push(before);
@@ -105,7 +111,7 @@ impl Messages {
         }
         chunk.note_latest(paged.latest);
         chunk.seal();
-        (chunk, is_whole)
+        (chunk, is_whole && !self.subjects.is_unsure())
     }
 
     /// Asks the chunk on disk that has a live message.
@@ -264,11 +270,6 @@ impl Messages {
         paged.chain(here)
     }
 
-    /// All subjects that have messages.
-    pub(crate) fn all_subjects(&self) -> impl Iterator<Item = &Subject> {
-        self.subjects.iter().map(|(_, subject)| subject)
-    }
-
     /// Goes on from a checkpoint, with all chunks on disk but for the last one, if that is to be written on. `None`: the figures contradict
     /// each other, or the disk does not give that one.
     pub(crate) fn resume(&mut self, totals: Totals, chunks: Chunks, listed: Listed<'_>) -> Option<Resumed> {
@@ -296,10 +297,10 @@ impl Messages {
                 all.into_iter().try_for_each(put)?;
             }
             Listed::Runs(bytes, count) => {
-                let loaded = self.load(bytes).ok()?;
+                let loaded = self.load(bytes, count).ok()?;
                 resumed.has_lost_subjects = loaded.is_err() || self.subjects.len() as u64 != count;
                 if resumed.has_lost_subjects {
-                    self.recount()?;
+                    self.subjects = self.counted_on_disk()?;
                 }
             }
         }
@@ -317,34 +318,50 @@ impl Messages {
         first > 0 && first <= last && last <= self.totals.last && count > 0
     }
 
-    /// Loads the table of subjects from its runs.
-    fn load(&mut self, bytes: &[u8]) -> Result<Result<(), Unread>, Malformed> {
+    /// Loads the table of subjects from its runs, or leaves it there, if it has very many.
+    fn load(&mut self, bytes: &[u8], count: u64) -> Result<Result<(), Unread>, Malformed> {
         let Some(heads) = self.cache.as_ref().map(Cache::heads_for_long) else { return Err(Malformed) };
         let runs = match Runs::read(bytes, &*heads)? {
             Ok(runs) => runs,
             Err(why) => return Ok(Err(why)),
         };
-        let loaded = self.load_all(&runs, &*heads);
+        let stays = self.subjects_stay(count);
+        let loaded = self.load_all(&runs, &*heads, !stays);
         self.subjects.set_runs(runs);
+        self.subjects.loaded = stays.then(|| Box::new(Loaded::new(heads)));
         Ok(loaded)
     }
 
-    fn load_all(&mut self, runs: &Runs, heads: &dyn Heads) -> Result<(), Unread> {
-        self.subjects.reserve(runs.largest());
+    /// Whether so many subjects stay on disk: they would take half of what all streams may have of them.
+    fn subjects_stay(&self, count: u64) -> bool {
+        let share = self.cache.as_ref().map_or(usize::MAX, Cache::subjects_share);
+        let few = if cfg!(debug_assertions) { FEW_IN_TESTS } else { share / 2 / SUBJECT_BYTES };
+        count > few as u64
+    }
+
+    fn load_all(&mut self, runs: &Runs, heads: &dyn Heads, are_here: bool) -> Result<(), Unread> {
+        if are_here {
+            self.subjects.reserve(runs.largest());
+        }
+        let mut live = 0;
         let mut all = Merge::new(heads, std::iter::empty(), &runs.all)?;
         while let Some((name, numbers)) = all.next()? {
             if numbers.count > 0 {
                 if !self.is_right(numbers) {
                     return Err(Unread::Damaged);
                 }
-                self.subjects.put_new(name, numbers);
+                if are_here {
+                    self.subjects.put_new(name, numbers);
+                }
+                live += 1;
             }
         }
+        self.subjects.set_live(live);
         Ok(())
     }
 
-    /// Makes the table of subjects from the heads of all messages.
-    fn recount(&mut self) -> Option<()> {
+    /// The table of subjects, made from the heads of all messages that are on disk alone.
+    pub(super) fn counted_on_disk(&self) -> Option<Subjects> {
         let heads = self.cache.as_ref()?.heads_for_long();
         let mut subjects = Subjects::default();
         for (no, paged) in &self.paged {
@@ -360,8 +377,7 @@ impl Messages {
                 return None;
             }
         }
-        self.subjects = subjects;
-        Some(())
+        Some(subjects)
     }
 
     /// Takes the last chunk into memory, if it is to be written on. How many of its messages cannot be read.

@@ -117,6 +117,11 @@ impl Cache {
         page
     }
 
+    /// What subjects of all streams may take.
+    pub(super) fn subjects_share(&self) -> usize {
+        self.budget.share(Part::Subjects)
+    }
+
     /// Reads what is not in memory.
     pub(super) fn heads(&self) -> &dyn Heads {
         &*self.heads

@@ -1,10 +1,11 @@
 //! The table of subjects on disk: runs, each of them sorted by name, the newest first. What a newer one says of a subject counts.
 //!
 //! A run is written once, in blocks, and never changed. What changed since is in memory until a checkpoint writes it as another run, which
-//! takes older ones into it that are no larger than itself. Rooms inside: `block` is how subjects are written, `run` one run, `records` what
+//! takes older ones into it that are no larger than itself. Rooms inside: `block` is how subjects are written, `filter` which are not there, `run` one run, `records` what
 //! a checkpoint captured, `merge` goes through several of them at once.
 
 mod block;
+mod filter;
 mod merge;
 mod records;
 mod run;
@@ -121,7 +122,8 @@ impl Outgoing {
             let bytes = self.records.iter().map(|records| records.bytes()).sum::<u64>()
                 + merged.iter().map(|run| run.bytes()).sum::<u64>();
             sink.begin(bytes)?;
-            let mut writer = RunWriter::new(runs.next);
+            let most = count + merged.iter().map(|run| run.records()).sum::<u64>();
+            let mut writer = RunWriter::new(runs.next, most);
             let mut merge = Merge::new(heads, self.records.iter().map(|records| &**records), merged)?;
             while let Some((name, numbers)) = merge.next()? {
                 // With nothing older behind it, a subject without messages is none.
@@ -162,6 +164,16 @@ impl Runs {
     /// Bytes of what is known of them.
     pub(super) fn memory_bytes(&self) -> usize {
         self.all.iter().map(|run| run.memory_bytes()).sum()
+    }
+
+    /// What they say of a subject, if they say something. May wait for the disk.
+    pub(super) fn find(&self, name: &[u8], heads: &dyn Heads) -> Result<Option<Numbers>, Unread> {
+        for run in &self.all {
+            if let Some(numbers) = run.find(name, heads)? {
+                return Ok(Some(numbers));
+            }
+        }
+        Ok(None)
     }
 
     fn put(&self, out: &mut Vec<u8>) {

@@ -63,7 +63,7 @@ impl Selector {
     }
 
     /// The subjects, if they are few and all are named.
-    fn literals(&self) -> Option<impl Iterator<Item = &[u8]>> {
+    pub(super) fn literals(&self) -> Option<impl Iterator<Item = &[u8]>> {
         let is_named = !self.is_all() && self.filters.iter().all(|filter| set::is_literal(filter));
         is_named.then(|| self.iter())
     }
@@ -168,7 +168,7 @@ impl Messages {
         if let Some(subject) = selector.literal() {
             return self.subject_id(subject).map(|id| self.subjects.at(id).last);
         }
-        self.selected(selector).map(|(_, subject)| subject.last).max()
+        self.selected(selector).map(|subject| subject.last).max()
     }
 
     /// How many selected messages there are at or behind `seq`.
@@ -180,7 +180,7 @@ impl Messages {
         if seq <= totals.first {
             return match selector.is_all() {
                 true => totals.count,
-                false => self.selected(selector).map(|(_, subject)| subject.count).sum(),
+                false => self.selected(selector).map(|subject| subject.count).sum(),
             };
         }
         if selector.is_all() {
@@ -210,11 +210,11 @@ impl Messages {
         subjects_max: usize,
     ) -> Result<Vec<u64>, TooMany> {
         let mut found = Vec::new();
-        for (_, subject) in self.selected(selector) {
+        for subject in self.selected(selector) {
             let last = if upto == 0 || subject.last <= upto {
                 Some(subject.last)
             } else {
-                self.last_upto(subject, upto)
+                self.last_upto(&subject, upto)
             };
             found.extend(last);
             if found.len() > subjects_max {
@@ -234,20 +234,6 @@ impl Messages {
             at = self.previous_of_subject(seq);
         }
         at
-    }
-
-    /// The selected subjects that have messages, in no order.
-    pub fn selected<'a>(
-        &'a self,
-        selector: &'a Selector,
-    ) -> impl Iterator<Item = (SubjectId, &'a super::Subject)> {
-        let literals = selector.literals();
-        let is_named = literals.is_some();
-        let few = literals.into_iter().flatten().filter_map(|subject| self.subject_id(subject));
-        let few = few.map(|id| (id, self.subjects.at(id)));
-        let all =
-            (!is_named).then(|| self.subjects.iter().filter(|(_, subject)| selector.matches(subject.name())));
-        few.chain(all.into_iter().flatten())
     }
 }
 

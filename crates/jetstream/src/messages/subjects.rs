@@ -1,10 +1,17 @@
-//! The table of subjects that have messages.
+//! The table of subjects that have messages: all of them, or those that changed or were asked for, where the others are in runs alone.
 
 use super::changes::Changes;
+use super::loaded::Loaded;
+use super::paged::Heads;
 use super::runs::Numbers;
 use dialtone_subject::Hashing;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Numbers from here on are of subjects that were looked up in runs.
+pub(super) const LOADED: u32 = 1 << 31;
 
 /// The number of a subject in its stream. Used again for another one once it has no messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +40,10 @@ pub struct Subject {
 }
 
 impl Subject {
+    pub(super) fn new(name: &[u8], Numbers { first, last, count }: Numbers) -> Self {
+        Self { name: name.into(), first, last, count }
+    }
+
     pub(super) fn numbers(&self) -> Numbers {
         Numbers { first: self.first, last: self.last, count: self.count }
     }
@@ -45,7 +56,7 @@ impl Subject {
 }
 
 /// What the allocator takes for so many bytes, about: words of 16, with its own 8, at least 32.
-fn allocated(bytes: usize) -> usize {
+pub(super) fn allocated(bytes: usize) -> usize {
     ((bytes + 8).next_multiple_of(16)).max(32)
 }
 
@@ -65,6 +76,14 @@ pub(super) struct Subjects {
     name_bytes: usize,
     /// What changed since the last checkpoint, where the table is on disk.
     pub(super) changes: Option<Box<Changes>>,
+    /// How many have messages, here or in runs.
+    live: usize,
+    /// Subjects of runs that were looked up. `None`: all that have messages are here.
+    pub(super) loaded: Option<Box<Loaded>>,
+    /// Some without messages stay here, since runs say otherwise.
+    pub(super) has_gone: bool,
+    /// A lookup in runs failed: what is said here may be wrong.
+    is_unsure: AtomicBool,
 }
 
 impl Subjects {
@@ -73,47 +92,135 @@ impl Subjects {
         Self { changes: self.void(), ..Self::default() }
     }
 
+    /// How many have messages.
     pub(super) fn len(&self) -> usize {
-        self.table.len()
+        self.live
+    }
+
+    #[inline]
+    pub(super) fn get(&self, id: SubjectId) -> Option<&Subject> {
+        match (id.0 < LOADED, &self.loaded) {
+            (true, _) => self.all.get(id.index()),
+            (false, Some(loaded)) => loaded.get(id.0 - LOADED),
+            (false, None) => None,
+        }
     }
 
     #[inline]
     pub(super) fn at(&self, id: SubjectId) -> &Subject {
-        self.all.get(id.index()).expect("numbers come from this table")
+        self.get(id).expect("numbers come from this table")
     }
 
     #[inline]
     pub(super) fn at_mut(&mut self, id: SubjectId) -> &mut Subject {
-        if let Some(changes) = &mut self.changes {
-            changes.touch(id, self.all.get(id.index()));
+        if let Some(mut changes) = self.changes.take() {
+            changes.touch(id, self.get(id));
+            self.changes = Some(changes);
         }
-        self.all.get_mut(id.index()).expect("numbers come from this table")
+        let found = match (id.0 < LOADED, &mut self.loaded) {
+            (true, _) => self.all.get_mut(id.index()),
+            (false, Some(loaded)) => loaded.get_mut(id.0 - LOADED),
+            (false, None) => None,
+        };
+        found.expect("numbers come from this table")
     }
 
-    /// All with messages, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SubjectId, &Subject)> {
-        let all = self.all.iter().enumerate().filter(|(_, subject)| subject.count > 0);
-        all.map(|(at, subject)| (SubjectId(at as u32), subject))
+    /// All with messages that are here, in no order; `stamp` is that of [`Self::stamp`].
+    pub(super) fn iter(&self, stamp: u64) -> impl Iterator<Item = (SubjectId, &Subject)> {
+        let all = self.all.iter().enumerate().map(|(at, subject)| (SubjectId(at as u32), subject));
+        let loaded = self.loaded.iter().flat_map(move |loaded| loaded.iter(stamp));
+        let loaded = loaded.map(|(at, subject)| (SubjectId(LOADED + at), subject));
+        all.chain(loaded).filter(|(_, subject)| subject.count > 0)
+    }
+
+    /// Tells what is here now from what will be looked up.
+    pub(super) fn stamp(&self) -> u64 {
+        self.loaded.as_ref().map_or(0, |loaded| loaded.stamp())
+    }
+
+    /// Whether a subject was here, with messages or not, at that moment.
+    pub(super) fn was_here(&self, name: &[u8], stamp: u64) -> bool {
+        let loaded = self.loaded.as_ref();
+        self.find_here(name)
+            .is_some_and(|id| id.0 < LOADED || loaded.is_some_and(|all| all.was_here(id.0 - LOADED, stamp)))
+    }
+
+    /// The number of a subject that is here, with messages or not.
+    #[inline]
+    fn find_here(&self, name: &[u8]) -> Option<SubjectId> {
+        if self.get(SubjectId(self.recent)).is_some_and(|recent| recent.count > 0 && *recent.name == *name) {
+            return Some(SubjectId(self.recent));
+        }
+        let hash = self.hashing.hash_one(name);
+        let found =
+            self.table.find(hash, |&at| self.all.get(at as usize).is_some_and(|known| *known.name == *name));
+        match (found, &self.loaded) {
+            (Some(&at), _) => Some(SubjectId(at)),
+            (None, Some(loaded)) => loaded.find(name, hash).map(|at| SubjectId(LOADED + at)),
+            (None, None) => None,
+        }
     }
 
     #[inline]
     pub(super) fn find(&self, name: &[u8]) -> Option<SubjectId> {
-        if self.all.get(self.recent as usize).is_some_and(|recent| recent.count > 0 && *recent.name == *name)
-        {
-            return Some(SubjectId(self.recent));
+        match self.find_here(name) {
+            Some(id) => self.get(id).is_some_and(|subject| subject.count > 0).then_some(id),
+            None => self.look_up(name),
         }
-        let hash = self.hashing.hash_one(name);
-        self.table
-            .find(hash, |&at| self.all.get(at as usize).is_some_and(|known| *known.name == *name))
-            .map(|&at| SubjectId(at))
+    }
+
+    /// Looks for a subject in runs.
+    fn look_up(&self, name: &[u8]) -> Option<SubjectId> {
+        let loaded = self.loaded.as_deref()?;
+        match self.changes.as_deref()?.runs()?.find(name, &*loaded.heads) {
+            Ok(Some(numbers)) if numbers.count > 0 => {
+                let hash = self.hashing.hash_one(name);
+                let at = loaded.insert(Subject::new(name, numbers), hash, |name| self.hashing.hash_one(name));
+                if at.is_none() {
+                    self.set_unsure();
+                }
+                at.map(|at| SubjectId(LOADED + at))
+            }
+            Ok(_) => None,
+            Err(_) => {
+                self.set_unsure();
+                None
+            }
+        }
+    }
+
+    /// What is said here may be wrong.
+    pub(super) fn set_unsure(&self) {
+        self.is_unsure.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what is said here may be wrong, since runs could not be read.
+    #[inline]
+    pub(super) fn is_unsure(&self) -> bool {
+        self.is_unsure.load(Ordering::Relaxed)
     }
 
     /// The number of a subject, which gets one if it has none.
     #[inline]
     pub(super) fn intern(&mut self, name: &[u8]) -> SubjectId {
-        let id = self.find(name).unwrap_or_else(|| self.add(name));
+        let known = self.find_here(name).or_else(|| self.look_up(name));
+        let id = known.unwrap_or_else(|| self.add(name));
         self.recent = id.0;
         id
+    }
+
+    /// A message behind all others of its subject: the one before, if it has one.
+    #[inline]
+    pub(super) fn push(&mut self, id: SubjectId, seq: u64) -> Option<u64> {
+        let subject = self.at_mut(id);
+        let previous = (subject.count > 0).then_some(subject.last);
+        if previous.is_none() {
+            subject.first = seq;
+        }
+        subject.last = seq;
+        subject.count += 1;
+        self.live += usize::from(previous.is_none());
+        previous
     }
 
     #[cold]
@@ -161,24 +268,30 @@ impl Subjects {
         let id = self.add(name);
         let subject = self.at_mut(id);
         (subject.first, subject.last, subject.count) = (numbers.first, numbers.last, numbers.count);
+        self.live += 1;
     }
 
     /// Counts a message behind all others of its subject.
-    pub(super) fn count(&mut self, name: &[u8], seq: u64) {
+    pub(super) fn count(&mut self, name: &[u8], seq: u64) -> SubjectId {
         let id = self.intern(name);
-        let subject = self.at_mut(id);
-        if subject.count == 0 {
-            subject.first = seq;
-        }
-        (subject.last, subject.count) = (seq, subject.count + 1);
+        self.push(id, seq);
+        id
+    }
+
+    /// Only runs have them, so many.
+    pub(super) fn set_live(&mut self, live: usize) {
+        self.live = live;
     }
 
     /// The last message of a subject is gone.
     pub(super) fn release(&mut self, id: SubjectId) {
         let subject = self.at_mut(id);
         (subject.first, subject.last, subject.count) = (0, 0, 0);
-        if let (Some(changes), Some(subject)) = (&mut self.changes, self.all.get(id.index())) {
-            changes.gone(subject.name());
+        self.live = self.live.saturating_sub(1);
+        if self.changes.as_ref().is_some_and(|changes| changes.runs().is_some()) {
+            // Runs say that it has messages, until the next ones do not.
+            self.has_gone = true;
+            return;
         }
         let hash = self.hashing.hash_one(&*self.at(id).name);
         if let Ok(entry) = self.table.find_entry(hash, |&at| at == id.0) {
@@ -199,6 +312,56 @@ impl Subjects {
         }
     }
 
+    /// Lets go of subjects that did not change since runs have them: of those without messages, or of all. Nothing else knows their numbers
+    /// but for what `is_named` says. To be called where nothing is captured.
+    pub(super) fn evict(&mut self, heads: &Arc<dyn Heads>, all: bool, is_named: impl Fn(SubjectId) -> bool) {
+        self.recycle();
+        let Some(changes) = self.changes.as_deref() else { return };
+        let goes = |id: SubjectId, subject: &Subject| {
+            (all || subject.count == 0) && !changes.has_changed(id) && !is_named(id)
+        };
+        let hashing = &self.hashing;
+        for at in 0..self.all.len() {
+            let id = SubjectId(at as u32);
+            let Some(subject) = self.all.get_mut(at).filter(|one| !one.name.is_empty() && goes(id, one))
+            else {
+                continue;
+            };
+            let gone = std::mem::take(subject);
+            if let Ok(entry) = self.table.find_entry(hashing.hash_one(&*gone.name), |&known| known == id.0) {
+                entry.remove();
+            }
+            self.name_bytes -= allocated(gone.name.len());
+            self.free.push(id.0);
+        }
+        if all && self.loaded.is_none() {
+            self.loaded = Some(Box::new(Loaded::new(heads.clone())));
+        }
+        if let Some(loaded) = &mut self.loaded {
+            loaded
+                .retain(|at, subject| !goes(SubjectId(LOADED + at), subject), |name| hashing.hash_one(name));
+        }
+        self.has_gone = false;
+        self.shrink();
+    }
+
+    /// Gives back room that is not needed any more.
+    fn shrink(&mut self) {
+        if self.table.len() * 4 < self.table.capacity() {
+            let (all, hashing) = (&self.all, &self.hashing);
+            self.table.shrink_to(self.table.len() * 2, |&at| {
+                hashing.hash_one(all.get(at as usize).map_or(&[][..], |known| &*known.name))
+            });
+        }
+        let used = self.all.iter().rposition(|subject| !subject.name.is_empty()).map_or(0, |at| at + 1);
+        if used * 4 < self.all.capacity() {
+            self.all.truncate(used);
+            self.all.shrink_to(used * 2);
+            self.free.retain(|at| (*at as usize) < used);
+            self.free.shrink_to_fit();
+        }
+    }
+
     /// What is counted is what there is.
     #[cfg(test)]
     pub(super) fn check_figures(&self) {
@@ -212,5 +375,6 @@ impl Subjects {
             + self.name_bytes
             + self.free.capacity() * 4
             + self.changes.as_ref().map_or(0, |changes| changes.memory_bytes())
+            + self.loaded.as_ref().map_or(0, |loaded| loaded.memory_bytes())
     }
 }

@@ -100,13 +100,24 @@ impl Stream {
     ) -> Result<Option<Admitted<'a>>, Refusal> {
         let is_batch =
             !publish.headers.is_empty() && marks::given(Marks::of(publish.headers).batch_id).is_some();
-        if self.is_delayed(publish.headers) {
-            return self.admit_delayed(publish, room, now).map(Some);
+        let admitted = if self.is_delayed(publish.headers) {
+            self.admit_delayed(publish, room, now).map(Some)
+        } else if is_batch {
+            self.admit_batch(batches, publish, room, now).map(|admitted| admitted.map(Admitted::Proposal))
+        } else {
+            self.admit_publish(publish, room, now).map(Some)
+        };
+        // What was decided may be wrong then.
+        if self.messages.is_unsure() {
+            Err(Refusal::StoreFailed("subjects cannot be read"))
+        } else {
+            admitted
         }
-        if !is_batch {
-            return self.admit_publish(publish, room, now).map(Some);
-        }
-        Ok(self.admit_batch(batches, publish, room, now)?.map(Admitted::Proposal))
+    }
+
+    /// Makes what is known of subjects anew, where it could not be read and may be wrong; `false`: it cannot be now.
+    pub fn renew_subjects(&mut self) -> bool {
+        self.messages.renew_subjects()
     }
 
     /// Decides on a message at the time `now` (nanoseconds since 1970).

@@ -45,16 +45,10 @@ impl Stream {
         self.places.retain(&self.settings.sources);
         let limit = self.settings.limits.per_subject;
         if let Some(max) = limit.filter(|&max| before.is_none_or(|before| max < before)) {
-            let over: Vec<_> = self
-                .messages
-                .selected(&Selector::all())
-                .filter(|(_, subject)| subject.count > max)
-                .map(|(id, _)| id)
-                .collect();
-            for id in over {
-                while self.messages.subject(id).count > max {
-                    self.remove_first_of(id, effects);
-                }
+            let all = Selector::all();
+            let over: Vec<_> = self.messages.selected(&all).filter(|subject| subject.count > max).collect();
+            for subject in over {
+                self.enforce_subject_limit(subject.name(), max, effects);
             }
         }
         self.enforce_limits(effects);
@@ -144,7 +138,7 @@ impl Stream {
 
     /// Removes the first message of a subject, or what is counted for one that cannot be read.
     fn remove_first_of(&mut self, id: SubjectId, effects: &mut Effects) {
-        let Subject { first, count, .. } = *self.messages.subject(id);
+        let &Subject { first, count, .. } = self.messages.subject(id);
         self.remove(first, Reason::Limit, effects);
         if self.messages.subject(id).count == count {
             self.messages.give_up_first(id);
@@ -240,7 +234,7 @@ impl Stream {
 
     /// Removes the oldest selected messages before a sequence (0: all), but so many of the last.
     fn purge_selected(&mut self, selector: &Selector, before: u64, keep: u64) {
-        let count: u64 = self.messages.selected(selector).map(|(_, subject)| subject.count).sum();
+        let count: u64 = self.messages.selected(selector).map(|subject| subject.count).sum();
         let mut left = count.saturating_sub(keep);
         let mut at = if left > 0 { self.messages.next(selector, 0) } else { None };
         while let Some(seq) = at.filter(|&seq| before == 0 || seq < before) {

@@ -574,7 +574,8 @@ impl World {
             }
             86..90 => self.acknowledge(),
             90..92 => self.reconfigure(),
-            92..96 => self.restart(),
+            92..95 => self.restart(),
+            95 => self.lose_table(),
             _ => self.reads(),
         }
         self.write_table();
@@ -716,6 +717,25 @@ impl World {
         self.stream.set_runs(Some(written));
     }
 
+    /// What is on disk of the table is lost: who asks for it learns that, and it is made anew.
+    fn lose_table(&mut self) {
+        let lost = std::mem::take(&mut *self.heads.blocks());
+        let messages = self.stream.messages();
+        let found = messages.all_subjects().count();
+        if messages.is_unsure() {
+            let batches = &mut Batches::new(BatchLimits::default());
+            let publish = Publish { subject: b"a", headers: b"", payload: b"" };
+            let refused = self.stream.admit(batches, &publish, &Interest(true), self.now);
+            assert_eq!(refused, Err(Refusal::StoreFailed("subjects cannot be read")));
+            assert!(self.stream.renew_subjects());
+            assert!(!self.stream.messages().is_unsure());
+            (self.captured, self.in_runs) = (None, None);
+        } else {
+            assert_eq!(found, messages.subjects_count(), "all are in memory");
+            *self.heads.blocks() = lost;
+        }
+    }
+
     /// What the store has may go from memory, with its links as they are, or without.
     fn settle(&mut self) {
         self.settled = self.model.last;
@@ -785,7 +805,7 @@ impl World {
             return if self.random.chance(3) { stream } else { resumed };
         };
         // What is not in use is gone, and sometimes more than that.
-        let is_damaged = self.random.chance(6);
+        let is_damaged = !used.is_empty() && self.random.chance(6);
         let damaged = if is_damaged { self.random.pick(&used).0 } else { [0; 16] };
         self.heads.blocks().retain(|(_, at), _| *at != damaged && used.contains(&Place(*at)));
         let in_runs = Stream::resume(
@@ -809,7 +829,7 @@ impl World {
     /// The stream as it is after a start: the last checkpoint and what the log holds behind it. File streams know heads alone.
     fn restart(&mut self) {
         let restored = self.restored();
-        let before = std::mem::replace(&mut self.stream, restored);
+        let mut before = std::mem::replace(&mut self.stream, restored);
         if self.stream.messages().heads().is_none() {
             self.attach();
         }
@@ -829,6 +849,12 @@ impl World {
         }
         let (mut then, mut since) = (Vec::new(), Vec::new());
         before.snapshot(self.whole, &mut then);
+        if before.messages().is_unsure() {
+            // A block that was taken from the other one was its own, too.
+            assert!(before.renew_subjects());
+            then.clear();
+            before.snapshot(self.whole, &mut then);
+        }
         self.stream.snapshot(self.whole, &mut since);
         assert_eq!(then, since, "a start makes the same stream");
         self.check_point();

@@ -9,7 +9,7 @@ use dialtone_jetstream::config::shown_metadata;
 use dialtone_jetstream::consumer::{Position, PriorityGroupInfo};
 use dialtone_jetstream::messages::{Messages, Selector};
 use dialtone_jetstream::time::{Nanos, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// What is wanted of a stream beside its figures.
 #[derive(Default)]
@@ -36,16 +36,22 @@ fn time_of(nanos: i64) -> Time {
 /// The page of a stream's subjects, and how many messages each has.
 fn subjects(messages: &Messages, filter: &str, offset: i64) -> (Paged, BTreeMap<String, u64>) {
     let selector = Selector::new([filter.as_bytes()]);
-    let all = messages.selected(&selector);
-    let mut all: Vec<(&[u8], u64)> = all.map(|(_, subject)| (subject.name(), subject.count)).collect();
-    if all.is_empty() {
+    let first = usize::try_from(offset).unwrap_or(0);
+    // No more than those up to the end of the page are kept.
+    let (mut all, mut total) = (BinaryHeap::new(), 0);
+    for subject in messages.selected(&selector) {
+        total += 1;
+        all.push((Box::<[u8]>::from(subject.name()), subject.count));
+        if all.len() > first.saturating_add(SUBJECTS_MAX) {
+            all.pop();
+        }
+    }
+    if total == 0 {
         return Default::default();
     }
-    all.sort_unstable();
-    let first = usize::try_from(offset).unwrap_or(0);
-    let part = all.iter().skip(first).take(SUBJECTS_MAX);
-    let part = part.map(|(name, count)| (String::from_utf8_lossy(name).into_owned(), *count)).collect();
-    (Paged { total: count(all.len()), offset: count(first), limit: count(SUBJECTS_MAX) }, part)
+    let part = all.into_sorted_vec().into_iter().skip(first);
+    let part = part.map(|(name, count)| (String::from_utf8_lossy(&name).into_owned(), count)).collect();
+    (Paged { total: count(total), offset: count(first), limit: count(SUBJECTS_MAX) }, part)
 }
 
 /// A stream, and where the page of subjects is.

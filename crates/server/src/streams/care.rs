@@ -28,8 +28,8 @@ pub(super) struct Care {
     to_erase: Mutex<BTreeMap<(GroupId, u64), Vec<dialtone_store::Place>>>,
     /// What streams in files may take of memory.
     pub(super) budget: Arc<Budget>,
-    /// Bytes that the index had when it was last made smaller.
-    pub(super) index_left: AtomicUsize,
+    /// Bytes that the index and subjects had when a checkpoint had made them smaller.
+    pub(super) left: [AtomicUsize; 2],
 }
 
 impl Care {

@@ -210,10 +210,16 @@ impl Hosted {
         self.lock().state.machine.page_out(bytes_max, is_settled);
     }
 
+    /// Leaves subjects to the disk, and what names them but for so many bytes.
+    pub(super) fn subjects_out(&self, bytes_max: usize) {
+        let is_settled = |place: Place| stored(place).lsn().is_none();
+        self.lock().state.machine.subjects_out(bytes_max, is_settled);
+    }
+
     /// Captures the stream for a checkpoint, if it is to stay.
     fn capture(&self, store: &Store, plan: &Plan<'_>, captured: &mut Captured, has_table: &mut bool) -> bool {
         let mut inner = self.lock();
-        if inner.is_gone {
+        if inner.is_gone || !inner.state.machine.renew_subjects() {
             return false;
         }
         plan.begin(captured);

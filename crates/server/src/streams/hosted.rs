@@ -272,6 +272,7 @@ impl Hosted {
         let mut inner = self.inner.lock();
         let now = wall();
         inner.state.changes.clear(now);
+        inner.state.machine.renew_subjects();
         let mut session = Session {
             hosted: self,
             account: &account,

@@ -20,6 +20,9 @@ const BEHIND_BYTES: RangeInclusive<usize> = 4 << 20..=64 << 20;
 /// Bytes that wait for the disk above which the store refuses: half of the share, since as many may be written meanwhile.
 const PENDING_BYTES: RangeInclusive<usize> = 2 << 20..=32 << 20;
 
+/// What goes by checkpoints.
+const LEFT: [Part; 2] = [Part::Index, Part::Subjects];
+
 /// Bytes that may wait for the receiver of a consumer that pushes, where it does not read: a 64th of a share.
 const UNREAD_BYTES: RangeInclusive<usize> = 128 << 10..=2 << 20;
 
@@ -69,21 +72,24 @@ impl Shared {
         (self.memory().share(Part::Waiting) / 64).clamp(*UNREAD_BYTES.start(), *UNREAD_BYTES.end())
     }
 
-    /// Whether whoever publishes waits until what is known of messages was left to the disk. What cannot go by a checkpoint holds up nobody.
+    /// Whether whoever publishes waits until what is known of messages and subjects was left to the disk. What cannot go by a checkpoint holds up
+    /// nobody.
     pub(super) fn is_index_full(&self) -> bool {
-        self.is_index_above(8)
+        self.is_above(0, 8) || self.is_above(1, 2)
     }
 
     /// Whether a checkpoint is due since more than what is on disk has to go.
     pub(super) fn is_index_due(&self) -> bool {
-        self.is_index_above(16)
+        self.is_above(0, 16) || self.is_above(1, 4)
     }
 
-    /// Whether the index has more than it may, or than it could be brought to, by one of so many parts of its share.
-    fn is_index_above(&self, parts: usize) -> bool {
-        let share = self.memory().share(Part::Index);
-        let left = self.care.index_left.load(Ordering::Relaxed);
-        self.memory().used(Part::Index) > share.max(left) + share / parts
+    /// Whether one of these has more than it may, or than it could be brought to, by one of so many parts of its share.
+    fn is_above(&self, which: usize, parts: usize) -> bool {
+        let (part, left) = (LEFT.get(which).copied(), self.care.left.get(which));
+        part.zip(left).is_some_and(|(part, left)| {
+            let share = self.memory().share(part);
+            self.memory().used(part) > share.max(left.load(Ordering::Relaxed)) + share / parts
+        })
     }
 
     /// Bytes on their way to the disk above which whoever publishes waits for a commit. What each connection has in one read comes on top, and has
@@ -113,6 +119,10 @@ impl Checkpoints<'_> {
         if budget.used(Part::Index) > budget.share(Part::Index) / 8 * 7 {
             self.page_out_to(budget.share(Part::Index) / 4 * 3);
         }
+        if budget.is_over(Part::Subjects) {
+            let bytes_max = budget.share(Part::Index) / 16;
+            self.streams().iter().for_each(|hosted| hosted.subjects_out(bytes_max));
+        }
         if budget.is_over(Part::Pages) {
             // Each stream keeps what it read last; here nobody waits for it.
             self.streams().iter().for_each(|hosted| hosted.lock().state.machine.messages().forget_pages());
@@ -125,8 +135,9 @@ impl Checkpoints<'_> {
 
     /// What a checkpoint, done or not, has left cannot go now.
     pub(super) fn note_index_left(&self) {
-        let left = self.shared.memory().used(Part::Index);
-        self.shared.care.index_left.store(left, Ordering::Relaxed);
+        for (part, left) in LEFT.into_iter().zip(&self.shared.care.left) {
+            left.store(self.shared.memory().used(part), Ordering::Relaxed);
+        }
     }
 
     fn page_out_to(&self, bytes_max: usize) {

@@ -1,6 +1,7 @@
 //! One run: its blocks, and which subject each of them begins with.
 
-use super::block::{BLOCK_BYTES, put_name, put_numbers, read_name};
+use super::block::{BLOCK_BYTES, Block, put_name, put_numbers, read_name};
+use super::filter::Filter;
 use super::{BlockSink, NotWritten, Numbers, Unread};
 use crate::bytes::{Malformed, Reader, put};
 use crate::messages::{Heads, Place};
@@ -23,12 +24,61 @@ pub(crate) struct Run {
     names: Vec<u8>,
     /// Blocks that say where the others are.
     directory: Vec<Place>,
+    /// Which subjects are not in it.
+    filter: Filter,
 }
 
 impl Run {
-    fn new(no: u64) -> Self {
+    fn new(no: u64, filter: Filter) -> Self {
         let (blocks, starts, names, directory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { no, records: 0, bytes: 0, blocks, starts, names, directory }
+        Self { no, records: 0, bytes: 0, blocks, starts, names, directory, filter }
+    }
+
+    /// What it says of a subject, if it says something. May wait for the disk.
+    pub(super) fn find(&self, name: &[u8], heads: &dyn Heads) -> Result<Option<Numbers>, Unread> {
+        if !self.filter.may_have(name) {
+            return Ok(None);
+        }
+        // The last block that does not begin behind it.
+        let (mut from, mut to) = (0, self.blocks.len());
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            match self.first_name(middle) <= name {
+                true => from = middle + 1,
+                false => to = middle,
+            }
+        }
+        let Some(index) = from.checked_sub(1) else { return Ok(None) };
+        let mut block = Block::default();
+        block.begin(|out| self.block(index, heads, out))?;
+        while block.next()? {
+            match block.name().cmp(name) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal => return Ok(Some(block.numbers())),
+                std::cmp::Ordering::Greater => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The name that a block begins with.
+    fn first_name(&self, index: usize) -> &[u8] {
+        let begin = self.starts.get(index).map_or(0, |&start| start as usize);
+        let end = self.starts.get(index + 1).map_or(self.names.len(), |&start| start as usize);
+        self.names.get(begin..end).unwrap_or_default()
+    }
+
+    /// Reads all of it, to know which subjects it has.
+    fn read_filter(&mut self, heads: &dyn Heads) -> Result<(), Unread> {
+        let (mut filter, mut block) = (Filter::new(self.records.min(self.bytes)), Block::default());
+        for index in 0..self.blocks.len() {
+            block.begin(|out| self.block(index, heads, out))?;
+            while block.next()? {
+                filter.add(block.name());
+            }
+        }
+        self.filter = filter;
+        Ok(())
     }
 
     /// Subjects in it, those without messages among them.
@@ -46,6 +96,7 @@ impl Run {
         (self.blocks.capacity() + self.directory.capacity()) * size_of::<Place>()
             + self.starts.capacity() * size_of::<u32>()
             + self.names.capacity()
+            + self.filter.memory_bytes()
     }
 
     /// Where its blocks are, and those of its directory.
@@ -84,12 +135,12 @@ impl Run {
         reader: &mut Reader<'_>,
         heads: &dyn Heads,
     ) -> Result<Result<Self, Unread>, Malformed> {
-        let mut run = Self::new(reader.number()?);
+        let mut run = Self::new(reader.number()?, Filter::default());
         (run.records, run.bytes) = (reader.number()?, reader.number()?);
         for _ in 0..reader.number()? {
             run.directory.push(place(reader)?);
         }
-        Ok(run.read_directory(heads).map(|()| run))
+        Ok(run.read_directory(heads).and_then(|()| run.read_filter(heads)).map(|()| run))
     }
 
     fn read_directory(&mut self, heads: &dyn Heads) -> Result<(), Unread> {
@@ -127,8 +178,9 @@ pub(super) struct RunWriter {
 }
 
 impl RunWriter {
-    pub(super) fn new(no: u64) -> Self {
-        Self { run: Run::new(no), buffer: Vec::new(), first: Vec::new(), last: Vec::new() }
+    /// It will have so many subjects at most.
+    pub(super) fn new(no: u64, most: u64) -> Self {
+        Self { run: Run::new(no, Filter::new(most)), buffer: Vec::new(), first: Vec::new(), last: Vec::new() }
     }
 
     /// Adds a subject behind all others.
@@ -147,6 +199,7 @@ impl RunWriter {
         put_numbers(&mut self.buffer, numbers);
         self.last.clear();
         self.last.extend_from_slice(name);
+        self.run.filter.add(name);
         self.run.records += 1;
         if self.buffer.len() >= BLOCK_BYTES { self.end_block(sink) } else { Ok(()) }
     }
@@ -166,21 +219,20 @@ impl RunWriter {
             self.end_block(sink)?;
         }
         let mut run = self.run;
-        let (mut buffer, mut before) = (Vec::new(), &[][..]);
+        let (mut directory, mut buffer, mut before) = (Vec::new(), Vec::new(), &[][..]);
         for (index, place) in run.blocks.iter().enumerate() {
-            let begin = run.starts.get(index).map_or(0, |&start| start as usize);
-            let end = run.starts.get(index + 1).map_or(run.names.len(), |&start| start as usize);
-            let name = run.names.get(begin..end).unwrap_or_default();
+            let name = run.first_name(index);
             put_name(&mut buffer, before, name);
             buffer.extend_from_slice(&place.0);
             before = name;
             if buffer.len() >= DIRECTORY_BYTES || index + 1 == run.blocks.len() {
-                let no = run.no << RUN_SHIFT | DIRECTORY | run.directory.len() as u64;
-                run.directory.push(sink.add(no, &buffer)?);
+                let no = run.no << RUN_SHIFT | DIRECTORY | directory.len() as u64;
+                directory.push(sink.add(no, &buffer)?);
                 buffer.clear();
                 before = &[];
             }
         }
+        run.directory = directory;
         Ok((run.records > 0).then_some(run))
     }
 }
