@@ -1,5 +1,6 @@
 //! What is agreed with a client by CONNECT.
 
+use crate::challenge::METHOD;
 use crate::options::Options;
 use crate::session::Expiry;
 use dialtone_wire::mqtt::topic::is_name;
@@ -37,6 +38,8 @@ pub struct Agreed {
     pub problem_info: bool,
     /// Whether the client came without an identifier, and is given one.
     pub needs_client_id: bool,
+    /// Whether the client authenticates by the method [`METHOD`].
+    pub is_challenged: bool,
 }
 
 impl Agreed {
@@ -71,7 +74,8 @@ pub fn agree(connect: &Connect<'_>, options: &Options) -> Result<Agreed, Reason>
         }
     }
     let asked = Asked::of(connect.properties);
-    if asked.has_method {
+    // [MQTT-4.12.0-1]
+    if asked.method.is_some_and(|method| method != METHOD) {
         return Err(Reason::BadAuthenticationMethod);
     }
     let expiry = match connect.version {
@@ -94,28 +98,29 @@ pub fn agree(connect: &Connect<'_>, options: &Options) -> Result<Agreed, Reason>
         topic_alias_max: asked.topic_alias_max.min(options.topic_alias_max),
         problem_info: asked.problem_info,
         needs_client_id,
+        is_challenged: asked.method.is_some(),
     })
 }
 
 /// What properties of CONNECT ask for. MQTT 5.0 §3.1.2.11.
-struct Asked {
+struct Asked<'a> {
     session_expiry: u32,
     receive_maximum: NonZeroU16,
     packet_bytes_max: Option<NonZeroU32>,
     topic_alias_max: u16,
     problem_info: bool,
-    has_method: bool,
+    method: Option<&'a str>,
 }
 
-impl Asked {
-    fn of(properties: Properties<'_>) -> Self {
+impl<'a> Asked<'a> {
+    fn of(properties: Properties<'a>) -> Self {
         let mut asked = Self {
             session_expiry: 0,
             receive_maximum: NonZeroU16::MAX,
             packet_bytes_max: None,
             topic_alias_max: 0,
             problem_info: true,
-            has_method: false,
+            method: None,
         };
         for property in properties.iter() {
             match property {
@@ -124,7 +129,7 @@ impl Asked {
                 Property::MaximumPacketSize(bytes) => asked.packet_bytes_max = Some(bytes),
                 Property::TopicAliasMaximum(max) => asked.topic_alias_max = max,
                 Property::RequestProblemInfo(wanted) => asked.problem_info = wanted,
-                Property::AuthMethod(_) => asked.has_method = true,
+                Property::AuthMethod(method) => asked.method = Some(method),
                 _ => {}
             }
         }
@@ -162,6 +167,9 @@ impl Agreed {
         push(Property::TopicAliasMaximum(options.topic_alias_max));
         if self.keep_alive != connect.keep_alive {
             push(Property::ServerKeepAlive(self.keep_alive));
+        }
+        if self.is_challenged {
+            push(Property::AuthMethod(METHOD));
         }
         properties
     }

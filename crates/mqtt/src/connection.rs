@@ -124,9 +124,19 @@ impl Connection {
                 self.send(out, &Packet::PingResp).map_err(|_| Ended::Refused(Reason::PacketTooLarge))
             }
             Packet::Disconnect(disconnect) => Err(self.disconnected(disconnect)),
-            // Of methods none was agreed; the others are not a client's.
+            // AUTH belongs to methods, which are seen to before; the others are not a client's.
             _ => Err(Ended::Refused(Reason::ProtocolError)),
         }
+    }
+
+    /// The client has sent something that was answered elsewhere: AUTH.
+    pub fn hear(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// What was agreed with the client.
+    pub fn agreed(&self) -> &Agreed {
+        &self.agreed
     }
 
     /// DISCONNECT. It may change how long the session lives, but not give life to one that had none. MQTT 5.0 §3.14.2.2.2.

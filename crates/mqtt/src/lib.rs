@@ -3,7 +3,7 @@
 //! Begin with [`Connection`]: packets of a client go in by [`Connection::receive`], messages for it by [`Connection::deliver`], and what
 //! was asked of the server comes back by [`Connection::stored`], [`Connection::granted`] and [`Connection::fetched`]. Out come bytes for the
 //! client and [`Command`]s for the server. [`Session`] is what outlives a connection: subscriptions, and the messages in flight both ways.
-//! [`agree`] decides on a CONNECT. [`sn`] is a gateway of MQTT-SN, whose clients are such clients, too.
+//! [`agree`] decides on a CONNECT, and [`challenge`] on how a client shows by AUTH who it is. [`sn`] is a gateway of MQTT-SN, whose clients are such clients, too.
 //!
 //! A message in flight to a client is known by its place in the stream that holds it, and only there are its bytes. So a session is small,
 //! and nothing of it has to be written for each message.
@@ -16,6 +16,7 @@
 
 mod agree;
 mod alias;
+pub mod challenge;
 mod command;
 mod connection;
 pub mod headers;

@@ -2,6 +2,7 @@
 //! in front of 3.1.1.
 
 mod agreement;
+mod challenging;
 mod flow;
 mod random;
 mod statements;

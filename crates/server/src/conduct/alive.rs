@@ -131,7 +131,7 @@ impl Conduct {
     }
 
     /// Works out when its JWT or its account's is over: the earlier of the two counts.
-    pub(super) fn set_expiry(&mut self, now: Instant) {
+    pub(crate) fn set_expiry(&mut self, now: Instant) {
         let Some(claimed) = self.session.claimed() else {
             self.expiry = None;
             return;

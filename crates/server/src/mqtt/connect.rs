@@ -4,7 +4,7 @@ use super::effects::Effects;
 use super::subscribe::Wanted;
 use super::{MqttConnection, PUBLISH_HEAD_BYTES_MAX, State};
 use crate::client_ids::Claimed;
-use crate::conduct::{Claim, Login};
+use crate::conduct::Login;
 use crate::log::Event;
 use data_encoding::HEXLOWER;
 use dialtone_broker::deliver::Turn;
@@ -13,7 +13,9 @@ use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Credentials, Shown};
 use dialtone_mqtt::{Agreed, Connection as Engine, Ended, Options, OwnWill, Session, agree};
 use dialtone_wire::mqtt::subject::put_subject;
-use dialtone_wire::mqtt::{ConnAck, Connect, DecodeError, Packet, Parsed, Properties, Reason, encode, parse};
+use dialtone_wire::mqtt::{
+    ConnAck, Connect, DecodeError, Limits, Packet, Parsed, Properties, Reason, encode, parse,
+};
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
 
@@ -53,11 +55,14 @@ impl MqttConnection {
         };
         let conduct = &mut self.effects.conduct;
         conduct.session.set_mqtt_client(&client_id);
+        let asked = Box::new(Asked { packet: bytes.into(), agreed, client_id, is_present: false });
+        if agreed.is_challenged {
+            return self.challenge_stranger(connect, asked, turn);
+        }
         conduct.present(Shown::new(credentials(connect), ""));
         conduct.begin_check(turn.now());
-        self.state =
-            State::Asking(Box::new(Asked { packet: bytes.into(), agreed, client_id, is_present: false }));
-        let claim = Claim { said: Some(&dialtone_wire::Connect::NOTHING), is_repeated: false };
+        self.state = State::Asking(asked);
+        let claim = self.login_claim();
         let login = self.effects.conduct.authenticate(&claim, turn);
         self.carry_out(login, turn);
     }
@@ -81,7 +86,7 @@ impl MqttConnection {
     /// Answers of checks that took long have come. True if the client may go on.
     pub(super) fn take_verdicts(&mut self, turn: &mut Turn) -> bool {
         let was_checking = self.effects.conduct.phase.is_checking();
-        let claim = Claim { said: Some(&dialtone_wire::Connect::NOTHING), is_repeated: false };
+        let claim = self.login_claim();
         let login = self.effects.conduct.take_verdicts(&claim, turn);
         self.carry_out(login, turn);
         self.take_place(turn.now());
@@ -89,7 +94,10 @@ impl MqttConnection {
     }
 
     /// Takes note of how far its login is.
-    fn carry_out(&mut self, login: Login, turn: &mut Turn) {
+    pub(super) fn carry_out(&mut self, login: Login, turn: &mut Turn) {
+        if matches!(self.state, State::In(_)) {
+            return self.carry_out_again(login, turn);
+        }
         match login {
             Login::Nothing | Login::Waiting => {}
             Login::In => self.let_in(turn),
@@ -111,7 +119,7 @@ impl MqttConnection {
     }
 
     /// Answers CONNECT by this and closes; where the version has no code for it, it closes alone.
-    fn refuse(&mut self, said: Reason, reason: CloseReason, turn: &mut Turn) {
+    pub(super) fn refuse(&mut self, said: Reason, reason: CloseReason, turn: &mut Turn) {
         let connack = ConnAck { session_present: false, reason: said, properties: Properties::NONE };
         let effects = &mut self.effects;
         let _ = encode::packet(&mut effects.out, &Packet::ConnAck(connack), effects.version, usize::MAX);
@@ -151,7 +159,11 @@ impl MqttConnection {
     /// Its session is read: CONNACK, and what goes on.
     pub(super) fn open(&mut self, asked: &Asked, session: Session, resumed: &[Wanted], turn: &mut Turn) {
         let Asked { packet, agreed, is_present, .. } = asked;
-        let Ok(Parsed::Packet(Packet::Connect(connect), _)) = parse(packet, &self.limits) else { return };
+        let Ok(Parsed::Packet(Packet::Connect(connect), _)) =
+            parse(packet, &Limits { version: None, ..self.limits })
+        else {
+            return;
+        };
         let options = self.options();
         let effects = &mut self.effects;
         effects.packet_bytes_max = u32::try_from(agreed.packet_bytes_max).unwrap_or(0);

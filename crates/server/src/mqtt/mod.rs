@@ -1,6 +1,6 @@
 //! Clients of MQTT: packets in, and what they ask for done with the loop's turn.
 //!
-//! `MqttConnection` reads packets. Until a client is let in, `connect` decides on its CONNECT. From then on a session engine without I/O (crate
+//! `MqttConnection` reads packets. Until a client is let in, `connect` decides on its CONNECT, and `challenge` on what it signs. From then on a session engine without I/O (crate
 //! `mqtt`) says what each packet means, and [`Effects`] does it: `publish`, `subscribe`. What it delivers with quality of service 0 are
 //! subscriptions of the broker like any other. Sessions, and all of a higher quality of service, are in streams of the account, with which each
 //! connection has a `conversation`: `session` begins and ends one, `mail` is what comes of it, `stored` are messages that come so.
@@ -8,6 +8,7 @@
 //! Invariants: of a stranger no more than one CONNECT is kept, and that is bounded; a topic is published or subscribed to only as a subject
 //! that passed its gate; subjects that streams of MQTT use for themselves are nobody's.
 
+mod challenge;
 mod connect;
 mod conversation;
 mod driven;
@@ -28,6 +29,7 @@ use connect::Asked;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::format::Format;
 use dialtone_broker::peer::Peer;
+use dialtone_mqtt::challenge::Challenges;
 use dialtone_mqtt::{Connection as Engine, Ended};
 use dialtone_wire::CloseReason;
 use dialtone_wire::mqtt::{DecodeError, Limits, Packet, Parsed, Reason, Sender, Version, parse};
@@ -49,12 +51,15 @@ pub(crate) struct MqttConnection {
     effects: Effects,
     limits: Limits,
     state: State,
+    challenges: Challenges,
 }
 
 /// How far it has come.
 enum State {
     /// CONNECT has to come.
     Stranger,
+    /// It has to sign what it was sent.
+    Challenged(Box<Asked>),
     /// Its CONNECT is being checked, and nothing more is read meanwhile.
     Asking(Box<Asked>),
     /// It is let in, and its session is being read.
@@ -79,7 +84,12 @@ impl MqttConnection {
             filters_max: FILTERS_MAX,
             user_properties_max: USER_PROPERTIES_MAX,
         };
-        Self { effects: Effects::new(conduct), limits, state: State::Stranger }
+        Self {
+            effects: Effects::new(conduct),
+            limits,
+            state: State::Stranger,
+            challenges: Challenges::default(),
+        }
     }
 
     /// Whether it is not read until an answer has come: one to its CONNECT, SUBSCRIBE or UNSUBSCRIBE is sent before that to anything behind.
@@ -87,7 +97,7 @@ impl MqttConnection {
         match self.state {
             State::Asking(_) | State::Opening(_) => true,
             State::In(_) => self.effects.is_waiting(),
-            State::Stranger | State::Over => false,
+            State::Stranger | State::Challenged(_) | State::Over => false,
         }
     }
 
@@ -142,8 +152,11 @@ impl MqttConnection {
         if self.effects.conduct.traced {
             self.effects.trace_in(packet);
         }
-        if !matches!(self.state, State::In(_)) {
-            return self.connect(packet, bytes, turn);
+        match (&self.state, packet) {
+            (State::In(_), Packet::Auth(auth)) => return self.authenticate_again(auth, turn),
+            (State::In(_), _) => {}
+            (State::Challenged(_), _) => return self.answer_challenge(packet, turn),
+            _ => return self.connect(packet, bytes, turn),
         }
         let now = turn.now();
         self.with_engine(turn, |engine, effects, turn| {
@@ -186,6 +199,7 @@ impl MqttConnection {
                 match reason {
                     Reason::KeepAliveTimeout => CloseReason::StaleConnection,
                     Reason::PacketTooLarge => CloseReason::MaxPayloadExceeded,
+                    Reason::NotAuthorized => CloseReason::AuthenticationViolation,
                     Reason::SessionTakenOver => CloseReason::DuplicateClientId,
                     _ => CloseReason::ProtocolViolation,
                 }

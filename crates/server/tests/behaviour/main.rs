@@ -20,6 +20,7 @@ mod leaving;
 mod limits;
 mod log;
 mod metrics;
+mod mqtt_auth;
 mod mqtt_sn;
 mod network;
 mod operator;

@@ -1,6 +1,7 @@
 //! A server in this process, and a client that speaks to it.
 #![allow(dead_code, reason = "no test needs all of it")]
 
+pub mod mqtt;
 pub mod waiting;
 
 use dialtone_config::Options;
