@@ -25,6 +25,7 @@ const BLOCKS: &[(&str, &str, &str)] = &[
         "mqtt_sn",
         "A gateway for clients of MQTT-SN 1.2, by UDP. They have the sessions, streams and rights of MQTT clients, so there has to be a `mqtt` block.",
     ),
+    ("mqtt_sn_client", "mqtt_sn.clients[]", ""),
     (
         "cluster",
         "cluster",

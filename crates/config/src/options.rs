@@ -19,7 +19,7 @@ pub use crate::blocks::leafnodes::{self, LeafNodes, LeafUser};
 pub use crate::blocks::limits::Limits;
 pub use crate::blocks::log::{ConnectErrors, Log};
 pub use crate::blocks::mqtt::{Mqtt, MqttStreams};
-pub use crate::blocks::mqtt_sn::MqttSn;
+pub use crate::blocks::mqtt_sn::{MqttSn, MqttSnClient};
 pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
 pub use crate::blocks::permissions::{Permissions, Responses, Rules};
 pub use crate::blocks::rate_limits::{Rate, RateAction, RateLimit};

@@ -261,6 +261,7 @@ mod tests {
             "tls" | "ocsp" | "ocsp_cache" | "authorization" | "proxies" | "resolver" | "resolver_tls" => {
                 format!("{block} {{ {entry} }}")
             }
+            "mqtt_sn_client" => format!("mqtt_sn {{ clients: [ {{ {entry} }} ] }}"),
             "websocket" | "mqtt" | "mqtt_sn" => format!("{block} {{ {entry} }}"),
             "jetstream_limits" => format!("jetstream {{ limits {{ {entry} }} }}"),
             "jetstream_batch" => format!("jetstream {{ limits {{ batch {{ {entry} }} }} }}"),

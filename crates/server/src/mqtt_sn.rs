@@ -4,8 +4,8 @@ use crate::log::Event;
 use crate::node::Node;
 use crate::policy::ListenerKind;
 use dialtone_config::Options;
-use dialtone_config::options::MqttSn;
-use dialtone_mqtt::sn::{self, Action, Gateway, Link, Predefined};
+use dialtone_config::options::{MqttSn, MqttSnClient};
+use dialtone_mqtt::sn::{self, Action, Gateway, Identities, Identity, Link, Predefined};
 use dialtone_net::address::{self, canonical};
 use dialtone_net::{DatagramThread, Datagrams, Endpoint, ListenError, Outlet, Taker};
 use std::io;
@@ -92,8 +92,14 @@ fn options(own: &MqttSn, announces: bool) -> sn::Options {
         queue_messages_max: own.waiting_messages_max,
         queue_bytes_max: own.waiting_bytes_max,
         predefined,
+        identities: Identities(own.clients.iter().map(identity).collect()),
         ..sn::Options::default()
     }
+}
+
+fn identity(own: &MqttSnClient) -> Identity {
+    let (client_id, user) = (own.client_id.as_deref().map(Into::into), own.user.as_str().into());
+    Identity { client_id, network: own.network, user }
 }
 
 /// The gateway, and what it acts on.
@@ -141,7 +147,7 @@ fn stream(link: Link) -> usize {
 
 impl Datagrams for Bridge {
     fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8], out: &mut Outlet) {
-        self.gateway.datagram(now, from, bytes, &mut |action| self.world.act(action, out));
+        self.gateway.datagram(now, from, None, bytes, &mut |action| self.world.act(action, out));
     }
 
     fn received(&mut self, now: Instant, stream: usize, bytes: &[u8], out: &mut Outlet) {

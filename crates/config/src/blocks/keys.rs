@@ -17,7 +17,7 @@ use crate::blocks::limits::Limits;
 use crate::blocks::log::{ConnectErrors, Log};
 use crate::blocks::mapping::Destination;
 use crate::blocks::mqtt::{Mqtt, MqttStreams};
-use crate::blocks::mqtt_sn::MqttSn;
+use crate::blocks::mqtt_sn::{MqttSn, MqttSnClient};
 use crate::blocks::ocsp::{Ocsp, OcspCache, OcspPeer};
 use crate::blocks::operator::OperatorMode;
 use crate::blocks::permissions::{Permissions, Responses, RuleKeys};
@@ -91,6 +91,7 @@ static PARTS: &[&[Key]] = &[
     Mqtt::KEYS,
     MqttStreams::KEYS,
     MqttSn::KEYS,
+    MqttSnClient::KEYS,
     Cluster::KEYS,
     RouteListener::KEYS,
     RoutePool::KEYS,

@@ -6,11 +6,13 @@ use crate::blocks::keys::Status::Restarts;
 use crate::blocks::reader::{self, Block, Errors, Notes, noted};
 use crate::error::{ConfigError, Position};
 use crate::language::Value;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Topics that both ends know from the start.
 const PREDEFINED_MAX: usize = 10_000;
+/// Rows of `clients`, which are gone through for each CONNECT.
+const CLIENTS_MAX: usize = 10_000;
 
 block! {
     /// A gateway for MQTT-SN clients.
@@ -27,6 +29,9 @@ block! {
         no_auth_user: Option<String> = None,
             no_auth_user: "The user that its clients are, who have no credentials. Default: as others without credentials.",
             read (reader::optional), Within(Restarts);
+        clients: Vec<MqttSnClient> = Vec::new(),
+            clients: "Which users clients are, by their identifiers or addresses: the first that fits. Default: `no_auth_user`.",
+            block (clients), Within(Restarts);
         gateway_id: u8 = 1,
             gateway_id: "Its number, by which clients tell gateways apart: 1 to 255. Default 1.",
             read (gateway_id), Within(Restarts);
@@ -65,6 +70,22 @@ block! {
     }
 }
 
+block! {
+    /// Clients that are a user. What is said must all hold.
+    pub struct MqttSnClient in "mqtt_sn_client" {
+        /// Where it stands.
+        at: Position = Position::default();
+        client_id: Option<String> = None,
+            client_id: "Client identifier; `meter-*` is every one that begins so. Default: any.",
+            read (client_id), Within(Restarts);
+        /// The base, and how many bits of it count.
+        network: Option<(IpAddr, u8)> = None,
+            address: "Address or network, such as `10.1.0.0/16`. Default: any.", read (network), Within(Restarts);
+        user: String = String::new(),
+            user: "The user or public NKey, of the configuration.", read (reader::text), Within(Restarts);
+    }
+}
+
 /// Reads the block. `None`: it names no port, so nothing is to be listened on.
 pub(crate) fn mqtt_sn(value: &Value, notes: &mut Notes) -> Option<MqttSn> {
     let map = noted(reader::map(value), &mut notes.errors)?;
@@ -73,6 +94,49 @@ pub(crate) fn mqtt_sn(value: &Value, notes: &mut Notes) -> Option<MqttSn> {
     own.read(&block, notes);
     block.set_listen(&mut own.host, &mut own.port, &mut notes.errors);
     (own.port != Some(0)).then_some(own)
+}
+
+fn clients(value: &Value, notes: &mut Notes) -> Vec<MqttSnClient> {
+    let Some(values) = noted(reader::array(value), &mut notes.errors) else { return Vec::new() };
+    if values.len() > CLIENTS_MAX {
+        notes.errors.push(ConfigError::new(&value.at, format!("more than {CLIENTS_MAX} clients")));
+        return Vec::new();
+    }
+    reader::each(values, |value| {
+        let map = noted(reader::map(value), &mut notes.errors)?;
+        let mut own = MqttSnClient { at: value.at.clone().into(), ..MqttSnClient::default() };
+        own.read(&Block::new("mqtt_sn_client", map, &mut notes.errors), notes);
+        if own.user.is_empty() {
+            notes.errors.push(ConfigError::new(&value.at, "clients need a user"));
+        } else if own.client_id.is_none() && own.network.is_none() {
+            let problem = "clients need a client_id or an address; all others are `no_auth_user`";
+            notes.errors.push(ConfigError::new(&value.at, problem));
+        }
+        Some(own)
+    })
+}
+
+fn client_id(value: &Value) -> Result<Option<String>, ConfigError> {
+    let pattern = reader::text(value)?;
+    let name = pattern.strip_suffix('*').unwrap_or(&pattern);
+    if pattern.is_empty() || name.contains(['*', '.', '>', ' ']) {
+        let problem = format!("{pattern:?} is no client identifier");
+        return Err(ConfigError::new(&value.at, problem).help("only a `*` at its end stands for anything"));
+    }
+    Ok(Some(pattern))
+}
+
+/// An address, or `10.1.0.0/16`.
+fn network(value: &Value) -> Result<Option<(IpAddr, u8)>, ConfigError> {
+    let text = reader::text(value)?;
+    let (base, bits) = text.split_once('/').map_or((&*text, None), |(base, bits)| (base, Some(bits)));
+    let parsed = base.parse::<IpAddr>().ok().and_then(|base| {
+        let width = if base.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Some(width), |bits| bits.parse().ok());
+        bits.filter(|bits| *bits <= width).map(|bits| (base, bits))
+    });
+    let problem = || ConfigError::new(&value.at, format!("{text:?} is no address or network"));
+    parsed.map(Some).ok_or_else(|| problem().help("such as `10.1.2.3` or `10.1.0.0/16`"))
 }
 
 fn gateway_id(value: &Value) -> Result<u8, ConfigError> {
@@ -132,6 +196,7 @@ const TOPIC_BYTES_MAX: usize = 60_000;
 #[cfg(test)]
 mod tests {
     use crate::options::Options;
+    use std::net::IpAddr;
     use std::path::Path;
     use std::time::Duration;
 
@@ -144,6 +209,7 @@ mod tests {
     }
 
     const MQTT: &str = "jetstream: enabled\nmqtt { port: 1 }";
+    const USERS: &str = "authorization { users: [ { user: u, password: p }, { user: v, password: p } ] }";
 
     #[test]
     fn what_is_not_said_is_usual() {
@@ -151,8 +217,8 @@ mod tests {
         let own = read("listen: 'h:5'", MQTT).expect("read").mqtt_sn.expect("a gateway");
         assert_eq!((&*own.host, own.port, own.gateway_id, own.retries_max), ("h", Some(5), 1, 3));
         let said = "port: -1, gateway_id: 9, advertise_to: '225.1.1.1:1883', advertise_interval: '1m', retry_interval: '2s',\
-             max_retries: 5, max_clients: 7, max_waiting_messages: 8, max_waiting_bytes: 9KB, predefined_topics: { 1: a/b, 2: c }";
-        let own = read(said, MQTT).expect("read").mqtt_sn.expect("a gateway");
+             max_retries: 5, max_clients: 7, max_waiting_messages: 8, max_waiting_bytes: 9KB, clients: [ { client_id: 'm-*', address: '10.1.0.0/16', user: u }, { address: '::1', user: v } ], predefined_topics: { 1: a/b, 2: c }";
+        let own = read(said, &format!("{MQTT}\n{USERS}")).expect("read").mqtt_sn.expect("a gateway");
         assert_eq!((own.port, own.gateway_id, own.retries_max, own.clients_max), (None, 9, 5, 7));
         assert_eq!(own.advertise_to, Some(([225, 1, 1, 1], 1883).into()));
         assert_eq!(
@@ -160,6 +226,12 @@ mod tests {
             (Duration::from_secs(60), Duration::from_secs(2))
         );
         assert_eq!((own.waiting_messages_max, own.waiting_bytes_max), (8, 9 * 1024));
+        let clients = own.clients.iter().map(|own| (own.client_id.as_deref(), own.network, &*own.user));
+        let expected = [
+            (Some("m-*"), Some((IpAddr::from([10, 1, 0, 0]), 16)), "u"),
+            (None, Some((IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1u16]), 128)), "v"),
+        ];
+        assert_eq!(clients.collect::<Vec<_>>(), expected);
         assert_eq!(own.predefined, [(1, "a/b".into()), (2, "c".into())]);
     }
 
@@ -178,11 +250,20 @@ mod tests {
             ("predefined_topics: { 1: '' }", "\"\" cannot be published to"),
             ("predefined_topics: { 1: a, 01: b }", "topic id 1 is there twice"),
             ("no_auth_user: x", "no_auth_user: \"x\" present, but users/nkeys are not defined"),
+            ("clients: [ { user: u } ]", "clients need a client_id or an address"),
+            ("clients: [ { client_id: a } ]", "clients need a user"),
+            ("clients: [ { client_id: a, user: u } ]", "\"u\" present, but users/nkeys are not defined"),
+            ("clients: [ { client_id: 'a*b', user: u } ]", "\"a*b\" is no client identifier"),
+            ("clients: [ { address: '10.0.0.0/33', user: u } ]", "\"10.0.0.0/33\" is no address or network"),
+            ("clients: [ { address: here, user: u } ]", "\"here\" is no address or network"),
             ("frob: 1", "unknown field \"frob\""),
         ] {
             let found = read(&format!("port: 1, {block}"), MQTT).expect_err(block);
             assert!(found.contains(why), "{block}: {found}");
         }
+        let unknown = format!("{MQTT}\n{USERS}");
+        let found = read("port: 1, clients: [ { client_id: a, user: x } ]", &unknown).expect_err("unknown");
+        assert!(found.contains("\"x\" not present as user or nkey"), "{found}");
         let found = read("port: 1", "").expect_err("without MQTT");
         assert!(found.contains("mqtt_sn needs the mqtt block"), "{found}");
     }

@@ -9,6 +9,7 @@ use super::topics::Topics;
 use super::will::{Will, Wills};
 use dialtone_wire::mqtt_sn::{Connect, DecodeError, Message, Publish, Qos, ReturnCode, parse};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where a gateway puts what comes of an event.
@@ -80,8 +81,16 @@ impl Gateway {
         self.clients.unconnected()
     }
 
-    /// A datagram has come. One that is no message is dropped.
-    pub fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8], out: &mut Actions<'_>) {
+    /// A datagram has come. One that is no message is dropped. `shown` is the user that whoever is at this address has shown to be, if that was
+    /// asked: a client that another user comes in the place of is lost.
+    pub fn datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        shown: Option<&Arc<str>>,
+        bytes: &[u8],
+        out: &mut Actions<'_>,
+    ) {
         let datagram = match parse(bytes) {
             Ok(datagram) => datagram,
             Err(DecodeError::Protocol(_)) => {
@@ -91,7 +100,7 @@ impl Gateway {
             Err(_) => return,
         };
         let address = Address::of(from, datagram.forwarder);
-        let link = self.clients.at(&address);
+        let link = self.client_of(now, &address, shown, out);
         match (link, datagram.message) {
             (_, Message::SearchGw(_)) => {
                 let info = Message::GwInfo(self.options.gateway_id, b"");
@@ -105,13 +114,38 @@ impl Gateway {
             }
             (Some(link), message) => self.receive(now, link, &message, bytes.len(), out),
             (None, Message::Connect(connect)) => {
-                self.connect(now, address, &connect, bytes.len(), Will::default(), out);
+                let who = (address, shown.cloned());
+                self.connect(now, who, &connect, bytes.len(), Will::default(), out);
             }
             (None, message) if expects_an_answer(&message) => {
                 self.answer(now, &address, Message::Disconnect(None), out);
             }
             _ => {}
         }
+    }
+
+    /// The client at an address, if it is still the same user that is there.
+    fn client_of(
+        &mut self,
+        now: Instant,
+        address: &Address,
+        shown: Option<&Arc<str>>,
+        out: &mut Actions<'_>,
+    ) -> Option<Link> {
+        let link = self.clients.at(address)?;
+        let gateway = &mut *self;
+        let (clients, .., mut context) = parts!(gateway, now, out);
+        let client = clients.get_mut(link)?;
+        if client.who.shown.as_ref() == shown {
+            return Some(link);
+        }
+        let is_connected = client.is_connected();
+        if is_connected {
+            client.leave_server(&mut context);
+        }
+        let verdict = if is_connected { Verdict::Lost } else { Verdict::Gone };
+        self.conclude(now, link, verdict, None, out);
+        None
     }
 
     /// Answers an address that is not connected, if not too many were answered. The answer is no longer than what came.
@@ -136,7 +170,7 @@ impl Gateway {
     fn connect(
         &mut self,
         now: Instant,
-        address: Address,
+        who: (Address, Option<Arc<str>>),
         connect: &Connect<'_>,
         bytes: usize,
         will: Will,
@@ -144,11 +178,12 @@ impl Gateway {
     ) {
         let gateway = self;
         if gateway.clients.connected() >= gateway.options.clients_max {
-            return gateway.answer(now, &address, Message::ConnAck(ReturnCode::Congestion), out);
+            return gateway.answer(now, &who.0, Message::ConnAck(ReturnCode::Congestion), out);
         }
         let (clients, _, _, links, mut context) = parts!(gateway, now, out);
         let link = links.next();
-        match Client::connect(link, address.clone(), connect, bytes, will, &mut context) {
+        let address = who.0.clone();
+        match Client::connect(link, who, connect, bytes, will, &mut context) {
             Ok(client) => {
                 clients.insert(client);
                 gateway.settle(now, link);
@@ -190,15 +225,15 @@ impl Gateway {
         let Some(mut client) = clients.remove(link) else { return };
         match verdict {
             Verdict::Stays | Verdict::Gone => {}
-            Verdict::Lost => wills.publish(client.address.socket, client.will, links, &mut context),
+            Verdict::Lost => wills.publish(client.owner(), client.will, links, &mut context),
             Verdict::Anew => {
                 let Some((connect, bytes)) = connect else { return };
                 let kept = client.will_kept_for(connect);
                 if client.is_connected() {
                     client.leave_server(&mut context);
-                    wills.publish(client.address.socket, client.will, links, &mut context);
+                    wills.publish(client.owner(), client.will, links, &mut context);
                 }
-                gateway.connect(now, client.address, connect, bytes, kept, out);
+                gateway.connect(now, (client.address, client.who.shown), connect, bytes, kept, out);
             }
         }
     }

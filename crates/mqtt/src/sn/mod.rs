@@ -13,6 +13,7 @@
 mod action;
 mod client;
 mod gateway;
+mod identities;
 mod options;
 mod publisher;
 mod queue;
@@ -25,4 +26,5 @@ mod tests;
 
 pub use action::{Action, Link};
 pub use gateway::Gateway;
+pub use identities::{Identities, Identity};
 pub use options::{InvalidPredefined, Options, Predefined};

@@ -1,5 +1,6 @@
 //! What a gateway is set up with.
 
+use super::identities::Identities;
 use dialtone_wire::mqtt::topic;
 use std::collections::HashMap;
 use std::num::NonZeroU16;
@@ -32,6 +33,8 @@ pub struct Options {
     pub answers_per_second_max: u32,
     /// Topics whose numbers both ends know from the start.
     pub predefined: Predefined,
+    /// Which users clients are.
+    pub identities: Identities,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             window: NonZeroU16::new(4).unwrap_or(NonZeroU16::MIN),
             answers_per_second_max: 1000,
             predefined: Predefined::default(),
+            identities: Identities::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use dialtone_wire::mqtt::{
 use dialtone_wire::mqtt_sn::{Qos, WillTopic};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Wills that are published at a time; the others wait.
@@ -61,6 +62,13 @@ impl Will {
     }
 }
 
+/// Whose will it is: with the rights of that user it is published.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) address: SocketAddr,
+    pub(super) user: Option<Arc<str>>,
+}
+
 /// A will that is being published.
 #[derive(Debug)]
 struct Carrier {
@@ -73,31 +81,26 @@ struct Carrier {
 /// Wills that are being published, and those that wait for that.
 #[derive(Debug, Default)]
 pub(super) struct Wills {
-    waiting: VecDeque<(SocketAddr, Will)>,
+    waiting: VecDeque<(Owner, Will)>,
     carriers: BTreeMap<Link, Carrier>,
 }
 
 impl Wills {
     /// Publishes a will. `link` is for the connection that it needs.
-    pub(super) fn publish(
-        &mut self,
-        client: SocketAddr,
-        will: Will,
-        links: &mut Links,
-        context: &mut Context<'_>,
-    ) {
+    pub(super) fn publish(&mut self, owner: Owner, will: Will, links: &mut Links, context: &mut Context<'_>) {
         if will.topic.is_some() && self.waiting.len() < context.options.clients_max {
-            self.waiting.push_back((client, will));
+            self.waiting.push_back((owner, will));
         }
         self.start(links, context);
     }
 
     fn start(&mut self, links: &mut Links, context: &mut Context<'_>) {
         while self.carriers.len() < CARRIERS_MAX {
-            let Some((client, will)) = self.waiting.pop_front() else { return };
+            let Some((owner, will)) = self.waiting.pop_front() else { return };
             let link = links.next();
-            context.open(link, Some(client));
-            context.server(link, &connect_packet("", true, context.options.window).packet());
+            context.open(link, Some(owner.address));
+            let hello = connect_packet("", owner.user.as_deref(), true, context.options.window);
+            context.server(link, &hello.packet());
             self.carriers.insert(link, Carrier { will, until: context.now + TIMEOUT, partial: Vec::new() });
         }
     }

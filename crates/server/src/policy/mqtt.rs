@@ -35,7 +35,7 @@ pub(super) fn websocket_policy(
     policy_with(own, options, clients, None).map(Some)
 }
 
-/// The same by the gateway of MQTT-SN, whose clients show nothing.
+/// The same by the gateway of MQTT-SN, whose clients have no passwords: it says itself who they are.
 ///
 /// # Errors
 /// Users cannot be used.
@@ -52,7 +52,7 @@ pub(super) fn sn_policy(
         tls: None,
         dialing: Dialings::default(),
         plain_allowed: true,
-        authenticator: Some(authenticator),
+        authenticator: Some(authenticator.trusting_names()),
         servers: Servers::default(),
         info: clients.info.clone(),
         auth_timeout: timeout.unwrap_or_else(|| default_auth_timeout(None)),

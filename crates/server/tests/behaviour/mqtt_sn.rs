@@ -123,6 +123,15 @@ fn devices_are_the_user_that_the_block_names() {
     // What it may not subscribe to is refused.
     device.ask(b"\x06\x12\x00\x00\x02x", b"\x08\x13\x00\x00\x01\x00\x02\x00");
     device.ask(b"\x06\x12\x00\x00\x03y", b"\x08\x13\x00\x00\x00\x00\x03\x03");
+    // Of one that is listed, it is not the right of the default user that counts, also for its will.
+    let listed = "no_auth_user: a, clients: [ { client_id: 'd*', address: '127.0.0.0/8', user: d } ]";
+    let (server, _folder) = start(&format!("{listed} }}\n{users}"));
+    let device = Device::new(&server);
+    device.connect();
+    device.ask(b"\x06\x12\x00\x00\x03y", b"\x08\x13\x00\x00\x00\x00\x03\x03");
+    let other = Device::new(&server);
+    other.ask(b"\x08\x04\x04\x01\x00\x3Cxv", b"\x03\x05\x00");
+    other.ask(b"\x06\x12\x00\x00\x03y", b"\x08\x13\x00\x00\x01\x00\x03\x00");
     let (server, _folder) = start(&format!("}}\n{users}"));
     let device = Device::new(&server);
     device.ask(b"\x08\x04\x04\x01\x00\x3Cdv", b"\x03\x05\x03");

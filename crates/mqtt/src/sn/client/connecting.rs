@@ -18,6 +18,7 @@ const COPY_AGE_MAX: Duration = Duration::from_secs(1);
 /// What is said to the server to be let in.
 pub(in crate::sn) struct Hello<'a> {
     client_id: &'a str,
+    user: Option<&'a str>,
     clean_start: bool,
     properties: PropertiesBuf,
 }
@@ -31,7 +32,8 @@ impl Hello<'_> {
             keep_alive: 0,
             client_id: self.client_id,
             will: None,
-            username: None,
+            // The server takes the gateway's word for it.
+            username: self.user,
             password: None,
             properties: self.properties.properties(),
         })
@@ -39,7 +41,12 @@ impl Hello<'_> {
 }
 
 /// CONNECT of MQTT. Without a clean session it lives until the client ends it.
-pub(in crate::sn) fn connect_packet(client_id: &str, clean_session: bool, window: NonZeroU16) -> Hello<'_> {
+pub(in crate::sn) fn connect_packet<'a>(
+    client_id: &'a str,
+    user: Option<&'a str>,
+    clean_session: bool,
+    window: NonZeroU16,
+) -> Hello<'a> {
     let mut properties = PropertiesBuf::default();
     let mut push = |property| {
         // These few bytes are not too long for a packet.
@@ -50,14 +57,19 @@ pub(in crate::sn) fn connect_packet(client_id: &str, clean_session: bool, window
     }
     push(Property::ReceiveMaximum(window));
     push(Property::MaximumPacketSize(PACKET_BYTES_MAX));
-    Hello { client_id, clean_start: clean_session, properties }
+    Hello { client_id, user, clean_start: clean_session, properties }
 }
 
 impl Client {
     pub(super) fn ask_server(&mut self, context: &mut Context<'_>) {
         self.phase = Phase::Connecting(context.now + CONNECT_TIMEOUT);
         context.open(self.link, Some(self.address.socket));
-        let hello = connect_packet(&self.client_id, self.clean_session, context.options.window);
+        let hello = connect_packet(
+            &self.who.client_id,
+            self.who.user.as_deref(),
+            self.clean_session,
+            context.options.window,
+        );
         context.server(self.link, &hello.packet());
     }
 
@@ -70,7 +82,7 @@ impl Client {
 
     /// CONNECT from an address that is known: sent again because the answer was lost, by a client that wakes, or by one that begins anew.
     pub(super) fn connect_again(&mut self, connect: &Connect<'_>, context: &mut Context<'_>) -> Verdict {
-        let is_same = *self.client_id == *connect.client_id
+        let is_same = *self.who.client_id == *connect.client_id
             && self.clean_session == connect.clean_session
             && self.keep_alive == connect.keep_alive;
         match self.phase {
@@ -89,7 +101,7 @@ impl Client {
             }
             // All that is kept of it goes on, so its connection may as well.
             Phase::Active | Phase::Asleep { .. } | Phase::Awake { .. }
-                if *self.client_id == *connect.client_id && !connect.clean_session && !connect.will =>
+                if *self.who.client_id == *connect.client_id && !connect.clean_session && !connect.will =>
             {
                 // A copy of this CONNECT is to be known as one.
                 (self.keep_alive, self.clean_session) = (connect.keep_alive, connect.clean_session);

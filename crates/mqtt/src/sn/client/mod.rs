@@ -9,12 +9,13 @@ mod resting;
 
 use super::action::{Address, Context, Link};
 use super::topics::Topics;
-use super::will::Will;
+use super::will::{Owner, Will};
 use asking::Asking;
 use delivering::Outbound;
 use dialtone_wire::mqtt::{AckKind, Packet};
 use dialtone_wire::mqtt_sn::{Connect, Message, ReturnCode};
 use publishing::Publishing;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) use connecting::connect_packet;
@@ -70,13 +71,23 @@ struct Heard {
     is_fresh: bool,
 }
 
+/// Who a client is.
+#[derive(Debug)]
+pub(super) struct Who {
+    /// The user that it has shown to be.
+    pub(super) shown: Option<Arc<str>>,
+    /// The user that it is; `None`: the one that all are of whom nothing else is said.
+    user: Option<Arc<str>>,
+    client_id: Box<str>,
+}
+
 /// A client.
 #[derive(Debug)]
 pub(super) struct Client {
     /// Its connection to the server, once there is one.
     pub(super) link: Link,
     pub(super) address: Address,
-    client_id: Box<str>,
+    pub(super) who: Who,
     keep_alive: u16,
     clean_session: bool,
     phase: Phase,
@@ -100,7 +111,7 @@ impl Client {
     /// Nothing is kept of it, and it is told why.
     pub(super) fn connect(
         link: Link,
-        address: Address,
+        (address, shown): (Address, Option<Arc<str>>),
         connect: &Connect<'_>,
         bytes: usize,
         will: Will,
@@ -110,10 +121,11 @@ impl Client {
         if !is_named || connect.client_id.len() > CLIENT_ID_BYTES_MAX {
             return Err(ReturnCode::NotSupported);
         }
+        let user = context.options.identities.user(shown.as_ref(), connect.client_id, address.socket);
         let mut client = Self {
             link,
             address,
-            client_id: connect.client_id.into(),
+            who: Who { shown, user, client_id: connect.client_id.into() },
             keep_alive: connect.keep_alive,
             clean_session: connect.clean_session,
             phase: Phase::AwaitsWillTopic(context.now + CONNECT_TIMEOUT),
@@ -134,6 +146,11 @@ impl Client {
         Ok(client)
     }
 
+    /// Whose its will is.
+    pub(super) fn owner(&self) -> Owner {
+        Owner { address: self.address.socket, user: self.who.user.clone() }
+    }
+
     /// Whether it has a connection to the server.
     pub(super) fn is_connected(&self) -> bool {
         !matches!(self.phase, Phase::AwaitsWillTopic(_) | Phase::AwaitsWillMessage(_) | Phase::Left(_))
@@ -141,7 +158,7 @@ impl Client {
 
     /// The will that a CONNECT of the same client goes on with that names none. MQTT-SN 1.2 §6.3
     pub(super) fn will_kept_for(&self, connect: &Connect<'_>) -> Will {
-        let goes_on = !connect.clean_session && !connect.will && *self.client_id == *connect.client_id;
+        let goes_on = !connect.clean_session && !connect.will && *self.who.client_id == *connect.client_id;
         if goes_on && !self.clean_session { self.will.clone() } else { Will::default() }
     }
 

@@ -25,7 +25,7 @@ impl Client {
 
     /// PINGREQ. A client that sleeps asks by it for what waits, and sleeps on when it has that.
     pub(super) fn ping(&mut self, client_id: &str, context: &mut Context<'_>) -> Verdict {
-        if !client_id.is_empty() && *client_id != *self.client_id {
+        if !client_id.is_empty() && *client_id != *self.who.client_id {
             // Somebody else is at this address now.
             self.say_disconnected(context);
             return Verdict::Stays;

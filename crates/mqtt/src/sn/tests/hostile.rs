@@ -112,7 +112,7 @@ proptest! {
         let lengths = [body.len() as u8 + 2, first];
         for length in lengths {
             let bytes = [&[length, kind][..], &body].concat();
-            world.gateway(|gateway, now, out| gateway.datagram(now, address(A), &bytes, out));
+            world.gateway(|gateway, now, out| gateway.datagram(now, address(A), None, &bytes, out));
             let told: usize = std::mem::take(&mut world.sent).iter().map(|(_, bytes)| bytes.len()).sum();
             prop_assert!(told <= bytes.len(), "{} bytes to {}", told, bytes.len());
         }

@@ -7,7 +7,7 @@ mod server;
 mod sleeping;
 mod wills;
 
-use super::{Action, Gateway, Options};
+use super::{Action, Gateway, Identity, Options};
 use dialtone_wire::mqtt::Qos as MqttQos;
 use dialtone_wire::mqtt_sn::{
     Connect, Datagram, Filter, Message, Publish, Qos, ReturnCode, Subscribe, Topic, encode, parse,
@@ -50,7 +50,7 @@ impl World {
 
     /// Bytes from an address; what all are told.
     fn bytes(&mut self, from: u16, bytes: &[u8]) -> Vec<String> {
-        self.gateway(|gateway, now, out| gateway.datagram(now, address(from), bytes, out));
+        self.gateway(|gateway, now, out| gateway.datagram(now, address(from), None, bytes, out));
         self.told()
     }
 
@@ -58,6 +58,14 @@ impl World {
         let mut bytes = Vec::new();
         encode(&mut bytes, &Datagram { forwarder: None, message }).unwrap();
         self.bytes(from, &bytes)
+    }
+
+    /// A message from the usual address, of whoever has shown to be this user.
+    fn say_as(&mut self, user: Option<&str>, message: Message<'_>) -> Vec<String> {
+        let (mut bytes, user) = (Vec::new(), user.map(std::sync::Arc::from));
+        encode(&mut bytes, &Datagram { forwarder: None, message }).unwrap();
+        self.gateway(|gateway, now, out| gateway.datagram(now, address(A), user.as_ref(), &bytes, out));
+        self.told()
     }
 
     /// Another client of the server publishes.

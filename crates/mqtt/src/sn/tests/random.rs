@@ -246,7 +246,7 @@ impl Network {
     fn arrive(&mut self, device: usize, is_up: bool, bytes: &[u8]) {
         if is_up {
             let from = address(device as u16);
-            self.world.gateway(|gateway, now, out| gateway.datagram(now, from, bytes, out));
+            self.world.gateway(|gateway, now, out| gateway.datagram(now, from, None, bytes, out));
         } else {
             let mut out = Vec::new();
             self.devices[device].receive(self.world.now, bytes, &mut out);

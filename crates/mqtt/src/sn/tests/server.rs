@@ -39,6 +39,8 @@ pub(super) struct Server {
     pub(super) published: Vec<Stored>,
     /// Client identifiers that are not let in.
     pub(super) banned: Option<&'static str>,
+    /// Who came, by client identifier and user.
+    pub(super) came: Vec<(String, Option<String>)>,
     /// Nothing is answered.
     pub(super) is_mute: bool,
 }
@@ -147,6 +149,7 @@ impl Server {
             match parse(rest, &limits) {
                 Ok(Parsed::Packet(Packet::Connect(connect), used)) => {
                     rest = &rest[used..];
+                    self.came.push((connect.client_id.into(), connect.username.map(Into::into)));
                     self.connect(now, link, &connect, answers);
                 }
                 Ok(Parsed::Packet(packet, used)) => {

@@ -123,3 +123,34 @@ fn many_wills_are_published_some_at_a_time() {
     assert_eq!(world.server.published.len(), 600 - 2 * 256);
     assert_eq!(world.gateway.deadline(), None);
 }
+
+/// Its will is published as its user, and another user at its address is another client.
+#[test]
+fn a_client_and_its_will_are_the_user_that_it_is_found_to_be() {
+    let mut options = Options::default();
+    let user = std::sync::Arc::from("meters");
+    options.identities.0.push(Identity { client_id: Some("m-*".into()), network: None, user });
+    let mut world = World::with(options);
+    let with_will = |client_id| {
+        let connect = Connect { will: true, clean_session: true, keep_alive: 60, client_id };
+        [Message::Connect(connect), TOPIC, Message::WillMsg(b"away")]
+    };
+    for message in with_will("m-1") {
+        world.say(A, message);
+    }
+    world.wait(90);
+    let came = |world: &mut World| {
+        let came = std::mem::take(&mut world.server.came);
+        came.into_iter().map(|(id, user)| format!("{id}:{}", user.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    assert_eq!(came(&mut world), ["m-1:meters", ":meters"]);
+    for message in with_will("x") {
+        world.say_as(Some("shown"), message);
+    }
+    assert_eq!(world.say_as(Some("shown"), Message::PingReq("")), ["PINGRESP"]);
+    assert_eq!(world.say_as(Some("other"), Message::PingReq("")), ["DISCONNECT"], "not its client");
+    assert_eq!(came(&mut world), ["x:shown", ":shown"]);
+    assert_eq!((world.gateway.connected(), world.server.published.len()), (0, 2));
+    assert_eq!(world.say_as(Some("other"), connect("m-2")), ["CONNACK Accepted"]);
+    assert_eq!(came(&mut world), ["m-2:other"]);
+}
