@@ -2,12 +2,14 @@
 //!
 //! Begin with [`Messages`]. Rooms inside: [`entry`] is what is known of one message (32 bytes, and 16 for the place of its body),
 //! `chunk` 1,024 sequences of them, `live` which of these have a message, `paged` the chunks that are on disk alone, `subjects` the table of
-//! subjects with first, last and count, `runs` that table on disk, `changes` what is not there yet, `loaded` what was looked up there and `evict` what is there alone, `bodies` the bodies in memory, `walk` goes from message to message, `links` those of a subject,
+//! subjects with first, last and count, `order` the same by name and `behind` which name a filter can match next, `runs` that table on disk, `changes` what
+//! is not there yet, `loaded` what was looked up there and `evict` what is there alone, `bodies` the bodies in memory, `walk` goes from message to message, `links` those of a subject,
 //! `page` changes between memory and disk, `select` reads by filter.
 //!
 //! Invariants: `count` and `bytes` are those of the live messages; the first sequence is live, or one behind the last where nothing is. Chunks
 //! that are on disk alone come before all others. What lives is known in memory; a link counts where it leads to what lives.
 
+mod behind;
 mod bodies;
 mod changes;
 mod chunk;
@@ -16,6 +18,7 @@ mod evict;
 mod links;
 mod live;
 mod loaded;
+mod order;
 mod page;
 mod paged;
 mod runs;

@@ -70,7 +70,7 @@ impl Capture {
     #[inline]
     fn take(&mut self, id: SubjectId, subject: Option<&Subject>) {
         if self.rest.remove(id)
-            && let Some(subject) = subject.filter(|subject| !subject.name().is_empty())
+            && let Some(subject) = subject.filter(|subject| subject.is_known())
         {
             self.records.push(subject.name(), subject.numbers());
         }

@@ -93,8 +93,12 @@ impl Messages {
         let few = literals.into_iter().flatten().filter_map(|subject| self.subject_id(subject));
         let few = few.map(|id| self.subjects.at(id).clone());
         let stamp = self.subjects.stamp();
-        let here = (!is_named).then(|| self.subjects.iter(stamp).map(|(_, subject)| subject));
-        let here = here.into_iter().flatten().filter(|subject| selector.matches(subject.name())).cloned();
+        let narrow = selector.is_open().then(|| self.subjects.narrow(selector, stamp)).flatten();
+        let has_to_look = !is_named && narrow.is_none();
+        let narrow = narrow.into_iter().flatten().map(|id| self.subjects.at(id));
+        let here = has_to_look.then(|| self.subjects.iter(stamp).map(|(_, subject)| subject));
+        let here = here.into_iter().flatten().filter(|subject| selector.matches(subject.name()));
+        let here = narrow.filter(|subject| subject.count > 0).chain(here).cloned();
         let elsewhere = (!is_named).then(|| self.elsewhere(selector, stamp));
         few.chain(here).chain(elsewhere.into_iter().flatten())
     }
@@ -106,14 +110,24 @@ impl Messages {
         let runs = subjects.changes.as_deref().and_then(|changes| changes.runs());
         let unread = |_| subjects.set_unsure();
         let mut merge = loaded.zip(runs).and_then(|(loaded, runs)| {
-            Merge::new(&*loaded.heads, std::iter::empty(), &runs.all).map_err(unread).ok()
+            let mut merge = Merge::new(&*loaded.heads, std::iter::empty(), &runs.all).map_err(unread).ok()?;
+            let mut least = Vec::new();
+            selector.behind(b"", &mut least).then_some(())?;
+            merge.seek(&least).map_err(unread).ok()?;
+            Some((merge, least))
         });
         std::iter::from_fn(move || {
-            let merge = merge.as_mut()?;
+            let (merge, least) = merge.as_mut()?;
             loop {
                 let (name, numbers) = merge.next().map_err(unread).ok()??;
-                if numbers.count > 0 && selector.matches(name) && !subjects.was_here(name, stamp) {
-                    return Some(Subject::new(name, numbers));
+                if selector.matches(name) {
+                    if numbers.count > 0 && !subjects.was_here(name, stamp) {
+                        return Some(Subject::new(name, numbers));
+                    }
+                } else if selector.behind(name, least) {
+                    merge.seek(least).map_err(unread).ok()?;
+                } else {
+                    return None;
                 }
             }
         })

@@ -1,5 +1,6 @@
 //! Reads by filter: the next message, counts, the last of each subject.
 
+use super::behind::behind;
 use super::{Messages, SubjectId};
 use dialtone_subject::set;
 
@@ -71,6 +72,23 @@ impl Selector {
     /// Whether finding what it selects may take a look at everything.
     pub fn is_open(&self) -> bool {
         !self.is_all() && self.literals().is_none()
+    }
+
+    /// Puts into `least` what no selected subject behind `name` is less than; `false`: there is none. `name` is not selected itself.
+    pub(super) fn behind(&self, name: &[u8], least: &mut Vec<u8>) -> bool {
+        let [first, others @ ..] = &self.filters[..] else {
+            least.clear();
+            least.extend_from_slice(name);
+            return true;
+        };
+        let (mut found, mut other) = (behind(first, name, least), Vec::new());
+        for filter in others {
+            if behind(filter, name, &mut other) && (!found || other < *least) {
+                std::mem::swap(least, &mut other);
+                found = true;
+            }
+        }
+        found
     }
 
     /// Whether a subject is among them.
@@ -158,6 +176,21 @@ impl Messages {
             }
         }
         Next::End
+    }
+
+    /// All messages of the selected subjects, ascending.
+    pub(crate) fn sequences(&self, selector: &Selector) -> Vec<u64> {
+        let mut all = Vec::new();
+        for subject in self.selected(selector) {
+            let of_one = Selector::new([subject.name()]);
+            let mut at = self.next(&of_one, 0);
+            while let Some(seq) = at {
+                all.push(seq);
+                at = self.next(&of_one, seq + 1);
+            }
+        }
+        all.sort_unstable();
+        all
     }
 
     /// The last message of the selected subjects.

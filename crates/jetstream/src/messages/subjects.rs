@@ -1,14 +1,16 @@
 //! The table of subjects that have messages: all of them, or those that changed or were asked for, where the others are in runs alone.
 
+use super::Selector;
 use super::changes::Changes;
 use super::loaded::Loaded;
+use super::order::{ORDERED_MIN, Order};
 use super::paged::Heads;
 use super::runs::Numbers;
 use dialtone_subject::Hashing;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Numbers from here on are of subjects that were looked up in runs.
 pub(super) const LOADED: u32 = 1 << 31;
@@ -26,6 +28,12 @@ impl SubjectId {
         self.0 as usize
     }
 }
+
+/// `first` of a subject whose name only the order keeps.
+const FORGOTTEN: u64 = u64::MAX;
+
+/// Subjects of which it is looked how many are selected.
+const SAMPLE: usize = 64;
 
 /// A subject with messages.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +54,11 @@ impl Subject {
 
     pub(super) fn numbers(&self) -> Numbers {
         Numbers { first: self.first, last: self.last, count: self.count }
+    }
+
+    /// Whether it is one: a number that is free is of none.
+    pub(super) fn is_known(&self) -> bool {
+        !self.name.is_empty() && self.first != FORGOTTEN
     }
 
     /// The subject itself.
@@ -84,6 +97,8 @@ pub(super) struct Subjects {
     pub(super) has_gone: bool,
     /// A lookup in runs failed: what is said here may be wrong.
     is_unsure: AtomicBool,
+    /// Those that are here, by name, since somebody asked with a filter.
+    order: OnceLock<Box<Mutex<Order>>>,
 }
 
 impl Subjects {
@@ -133,6 +148,52 @@ impl Subjects {
         all.chain(loaded).filter(|(_, subject)| subject.count > 0)
     }
 
+    /// Those that are selected and here, with messages or not, if it can be said without a look at most of them; `stamp` as in [`Self::iter`].
+    pub(super) fn narrow(&self, selector: &Selector, stamp: u64) -> Option<Vec<SubjectId>> {
+        let known = self.table.len() + self.loaded.as_ref().map_or(0, |loaded| loaded.len());
+        if self.order.get().is_none() && (known < ORDERED_MIN || self.is_wide(selector)) {
+            return None;
+        }
+        let name = |id: u32| self.get(SubjectId(id)).map_or(&[][..], Subject::name);
+        let order = self.order.get_or_init(|| {
+            let loaded = self.loaded.as_deref();
+            let loaded = loaded.iter().flat_map(|loaded| loaded.iter(u64::MAX)).map(|(at, _)| LOADED + at);
+            let known = (0..self.all.len() as u32).filter(|id| !name(*id).is_empty());
+            Box::new(Mutex::new(Order::new(known.chain(loaded).collect(), &name)))
+        });
+        let found = locked(order).select(selector, &name)?;
+        let was_here = |id: &u32| {
+            let loaded = id.checked_sub(LOADED).zip(self.loaded.as_deref());
+            loaded.is_none_or(|(at, loaded)| loaded.was_here(at, stamp))
+        };
+        Some(found.into_iter().filter(was_here).map(SubjectId).collect())
+    }
+
+    /// Whether many of all subjects are selected, as some of them show.
+    fn is_wide(&self, selector: &Selector) -> bool {
+        let step = self.all.len().div_ceil(SAMPLE).max(1);
+        let sample = self.all.iter().step_by(step).filter(|subject| subject.is_known());
+        let (all, selected) = sample.fold((0, 0), |(all, selected), subject| {
+            (all + 1, selected + usize::from(selector.matches(&subject.name)))
+        });
+        selected * 4 > all
+    }
+
+    /// Adds to the order.
+    fn put_in_order(&self, id: SubjectId) {
+        if let Some(order) = self.order.get() {
+            locked(order).add(id.0);
+        }
+    }
+
+    /// Lets go of the order, and forgets what only it knew.
+    fn drop_order(&mut self) {
+        let Some(order) = self.order.take() else { return };
+        for at in order.into_inner().unwrap_or_else(PoisonError::into_inner).into_dead() {
+            self.forget(at);
+        }
+    }
+
     /// Tells what is here now from what will be looked up.
     pub(super) fn stamp(&self) -> u64 {
         self.loaded.as_ref().map_or(0, |loaded| loaded.stamp())
@@ -176,10 +237,12 @@ impl Subjects {
             Ok(Some(numbers)) if numbers.count > 0 => {
                 let hash = self.hashing.hash_one(name);
                 let at = loaded.insert(Subject::new(name, numbers), hash, |name| self.hashing.hash_one(name));
-                if at.is_none() {
-                    self.set_unsure();
+                let id = at.map(|at| SubjectId(LOADED + at));
+                match id {
+                    Some(id) => self.put_in_order(id),
+                    None => self.set_unsure(),
                 }
-                at.map(|at| SubjectId(LOADED + at))
+                id
             }
             Ok(_) => None,
             Err(_) => {
@@ -225,6 +288,7 @@ impl Subjects {
 
     #[cold]
     fn add(&mut self, name: &[u8]) -> SubjectId {
+        self.settle_order();
         let subject = Subject { name: name.into(), ..Subject::default() };
         self.name_bytes += allocated(name.len());
         let at = match self.free.pop() {
@@ -242,6 +306,7 @@ impl Subjects {
         self.table.insert_unique(hash, at, |&at| {
             hashing.hash_one(all.get(at as usize).map_or(&[][..], |known| &*known.name))
         });
+        self.put_in_order(SubjectId(at));
         SubjectId(at)
     }
 
@@ -303,12 +368,41 @@ impl Subjects {
     /// Forgets the names of what was released.
     #[inline]
     pub(super) fn recycle(&mut self) {
+        if !self.released.is_empty() {
+            self.forget_released();
+        }
+    }
+
+    #[cold]
+    fn forget_released(&mut self) {
         while let Some(at) = self.released.pop() {
-            if let Some(subject) = self.all.get_mut(at as usize) {
-                self.name_bytes -= allocated(subject.name.len());
-                subject.name = Box::default();
+            match self.order.get_mut().map(|order| order.get_mut().unwrap_or_else(PoisonError::into_inner)) {
+                Some(order) => {
+                    order.bury(at);
+                    if let Some(subject) = self.all.get_mut(at as usize) {
+                        subject.first = FORGOTTEN;
+                    }
+                }
+                None => self.forget(at),
             }
-            self.free.push(at);
+        }
+        self.settle_order();
+    }
+
+    /// A number is free.
+    fn forget(&mut self, at: u32) {
+        if let Some(subject) = self.all.get_mut(at as usize) {
+            self.name_bytes -= allocated(subject.name.len());
+            *subject = Subject::default();
+        }
+        self.free.push(at);
+    }
+
+    /// Lets go of the order where more changed than is worth keeping.
+    fn settle_order(&mut self) {
+        let order = self.order.get_mut().map(|order| order.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if order.is_some_and(|order| order.is_stale()) {
+            self.drop_order();
         }
     }
 
@@ -316,6 +410,7 @@ impl Subjects {
     /// but for what `is_named` says. To be called where nothing is captured.
     pub(super) fn evict(&mut self, heads: &Arc<dyn Heads>, all: bool, is_named: impl Fn(SubjectId) -> bool) {
         self.recycle();
+        self.drop_order();
         let Some(changes) = self.changes.as_deref() else { return };
         let goes = |id: SubjectId, subject: &Subject| {
             (all || subject.count == 0) && !changes.has_changed(id) && !is_named(id)
@@ -376,5 +471,10 @@ impl Subjects {
             + self.free.capacity() * 4
             + self.changes.as_ref().map_or(0, |changes| changes.memory_bytes())
             + self.loaded.as_ref().map_or(0, |loaded| loaded.memory_bytes())
+            + self.order.get().map_or(0, |order| locked(order).memory_bytes())
     }
+}
+
+fn locked(order: &Mutex<Order>) -> MutexGuard<'_, Order> {
+    order.lock().unwrap_or_else(PoisonError::into_inner)
 }

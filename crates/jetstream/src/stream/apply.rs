@@ -7,6 +7,9 @@ use super::{
 use crate::messages::{New, Removed, Selector, Subject, SubjectId};
 use std::borrow::Cow;
 
+/// Messages that a purge by filter finds by their subjects; more are looked for among all messages.
+const GATHERED_MAX: u64 = if cfg!(debug_assertions) { 4 } else { 65_536 };
+
 impl Stream {
     /// Carries out a proposal. The same state and proposal always have the same effects, which are written over what `effects` held.
     pub fn apply(&mut self, proposal: &Proposal<'_>, effects: &mut Effects) {
@@ -236,6 +239,14 @@ impl Stream {
     fn purge_selected(&mut self, selector: &Selector, before: u64, keep: u64) {
         let count: u64 = self.messages.selected(selector).map(|subject| subject.count).sum();
         let mut left = count.saturating_sub(keep);
+        if selector.is_open() && count <= GATHERED_MAX {
+            let all = self.messages.sequences(selector).into_iter();
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            for seq in all.take(left).take_while(|&seq| before == 0 || seq < before) {
+                self.remove_one(seq);
+            }
+            return;
+        }
         let mut at = if left > 0 { self.messages.next(selector, 0) } else { None };
         while let Some(seq) = at.filter(|&seq| before == 0 || seq < before) {
             // The link to the next one goes with the message.

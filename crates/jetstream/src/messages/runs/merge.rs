@@ -39,6 +39,29 @@ impl Source<'_> {
             },
         }
     }
+
+    /// Goes on to the first subject that is not less; `false`: there is none.
+    fn seek(&mut self, least: &[u8]) -> Result<bool, Unread> {
+        match self {
+            Self::Captured { records, at } => *at = records.seek(*at, least),
+            Self::Run { run, heads, next, block } => {
+                if let Some(index) = run.block_of(least).filter(|index| index >= next && block.name() < least)
+                {
+                    block.begin(|out| run.block(index, *heads, out))?;
+                    *next = index + 1;
+                    if !block.next()? {
+                        return self.advance();
+                    }
+                }
+            }
+        }
+        while self.get().is_some_and(|(name, _)| name < least) {
+            if !self.advance()? {
+                return Ok(false);
+            }
+        }
+        Ok(self.get().is_some())
+    }
 }
 
 /// All subjects of several sources by name, each once, as the newest says.
@@ -64,6 +87,19 @@ impl<'a> Merge<'a> {
             }
         }
         Ok(Self { sources, name: Vec::new() })
+    }
+
+    /// Leaves out subjects that are less.
+    pub(crate) fn seek(&mut self, least: &[u8]) -> Result<(), Unread> {
+        let mut index = 0;
+        while let Some(source) = self.sources.get_mut(index) {
+            if source.seek(least)? {
+                index += 1;
+            } else {
+                self.sources.remove(index);
+            }
+        }
+        Ok(())
     }
 
     /// The next subject.

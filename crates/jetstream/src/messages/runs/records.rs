@@ -63,6 +63,12 @@ impl Records {
         Some((self.name_at(index), self.all.get(index as usize)?.numbers))
     }
 
+    /// The place of the first one at or behind `from` whose name is not less.
+    pub(super) fn seek(&self, from: usize, least: &[u8]) -> usize {
+        let order = self.order.get_or_init(|| self.sorted()).get(from..).unwrap_or_default();
+        from + order.partition_point(|index| self.name_at(*index) < least)
+    }
+
     fn sorted(&self) -> Vec<u32> {
         let mut order: Vec<(u64, u32)> = Vec::with_capacity(self.all.len());
         let shared = self.shared();

@@ -39,16 +39,7 @@ impl Run {
         if !self.filter.may_have(name) {
             return Ok(None);
         }
-        // The last block that does not begin behind it.
-        let (mut from, mut to) = (0, self.blocks.len());
-        while from < to {
-            let middle = usize::midpoint(from, to);
-            match self.first_name(middle) <= name {
-                true => from = middle + 1,
-                false => to = middle,
-            }
-        }
-        let Some(index) = from.checked_sub(1) else { return Ok(None) };
+        let Some(index) = self.block_of(name) else { return Ok(None) };
         let mut block = Block::default();
         block.begin(|out| self.block(index, heads, out))?;
         while block.next()? {
@@ -59,6 +50,19 @@ impl Run {
             }
         }
         Ok(None)
+    }
+
+    /// The last block that does not begin behind a name.
+    pub(super) fn block_of(&self, name: &[u8]) -> Option<usize> {
+        let (mut from, mut to) = (0, self.blocks.len());
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            match self.first_name(middle) <= name {
+                true => from = middle + 1,
+                false => to = middle,
+            }
+        }
+        from.checked_sub(1)
     }
 
     /// The name that a block begins with.
