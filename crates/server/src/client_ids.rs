@@ -32,6 +32,32 @@ struct Held {
     by: Weak<Session>,
     /// When it was taken from another connection.
     taken: Option<Instant>,
+    /// What is kept of its session is being deleted: until that is done nobody follows.
+    is_ending: bool,
+    /// Who follows. Seldom there.
+    next: Option<Box<Next>>,
+}
+
+#[derive(Debug)]
+struct Next {
+    session: Weak<Session>,
+    /// When it came, if it takes the identifier from a connection that is not leaving.
+    taken: Option<Instant>,
+}
+
+impl Held {
+    fn new(by: Weak<Session>, taken: Option<Instant>) -> Self {
+        Self { by, taken, is_ending: false, next: None }
+    }
+
+    fn is_by(&self, session: &Arc<Session>) -> bool {
+        std::ptr::eq(self.by.as_ptr(), Arc::as_ptr(session))
+    }
+
+    /// Who follows, if it is still there.
+    fn next(&self) -> Option<Arc<Session>> {
+        self.next.as_ref()?.session.upgrade().filter(|next| !next.peer.is_closing())
+    }
 }
 
 /// What became of a connection that wants an identifier.
@@ -39,8 +65,8 @@ struct Held {
 pub(crate) enum Claimed {
     /// It has it.
     Free,
-    /// It has it, and the connection that had it is to be closed.
-    From(Arc<Session>),
+    /// It has it when the one that has it now has left, and is woken then. That one is told to leave, if it is not leaving already.
+    Behind,
     /// It was taken from another one just now: this one is to be closed.
     Refused,
     /// Another user has it.
@@ -68,7 +94,7 @@ impl ClientIds {
         self.keep_flags.store(true, Ordering::Relaxed);
     }
 
-    /// Gives an identifier to a connection.
+    /// Gives an identifier to a connection, or has it wait for that.
     pub(crate) fn claim(
         &self,
         account: AccountId,
@@ -76,47 +102,81 @@ impl ClientIds {
         session: &Arc<Session>,
         now: Instant,
     ) -> Claimed {
-        let mut held = self.held.lock();
-        let entry = held.entry((account, id.clone()));
-        let mut new = Held { by: Arc::downgrade(session), taken: None };
-        let before = match &entry {
-            Entry::Occupied(before) => before.get().by.upgrade(),
-            Entry::Vacant(_) => None,
+        let mut table = self.held.lock();
+        let new = Arc::downgrade(session);
+        let held = match table.entry((account, id.clone())) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                entry.insert(Held::new(new, None));
+                return Claimed::Free;
+            }
         };
-        let Some(before) = before else {
-            entry.insert_entry(new);
-            return Claimed::Free;
-        };
-        let Entry::Occupied(mut entry) = entry else { return Claimed::Free };
-        if before.user() != session.user() {
+        let (before, next) = (held.by.upgrade(), held.next());
+        if before.iter().chain(&next).any(|other| other.user() != session.user()) {
             return Claimed::OfAnother;
         }
-        // One that is leaving takes it from nobody, and nothing is taken from it.
-        if !before.peer.is_closing() {
-            let is_fresh = |taken: Instant| now.saturating_duration_since(taken) < TAKEN_MIN;
-            if entry.get().taken.is_some_and(is_fresh) {
-                return Claimed::Refused;
-            }
-            new.taken = Some(now);
+        if next.is_some() {
+            return Claimed::Refused;
         }
-        entry.insert(new);
-        Claimed::From(before)
+        // One that is leaving takes it from nobody, and nothing is taken from it.
+        let taken_from = before.filter(|before| !before.peer.is_closing());
+        let is_fresh = |taken: Instant| now.saturating_duration_since(taken) < TAKEN_MIN;
+        if taken_from.is_some() && held.taken.is_some_and(is_fresh) {
+            return Claimed::Refused;
+        }
+        if held.by.strong_count() == 0 && !held.is_ending {
+            *held = Held::new(new, None);
+            return Claimed::Free;
+        }
+        held.next = Some(Box::new(Next { session: new, taken: taken_from.is_some().then_some(now) }));
+        drop(table);
+        if let Some(before) = taken_from {
+            before.displace();
+        }
+        Claimed::Behind
     }
 
     /// Whether a connection has an identifier still.
     pub(crate) fn is_held_by(&self, account: AccountId, id: &Arc<str>, session: &Arc<Session>) -> bool {
-        let held = self.held.lock();
-        held.get(&(account, id.clone()))
-            .is_some_and(|held| std::ptr::eq(held.by.as_ptr(), Arc::as_ptr(session)))
+        self.held.lock().get(&(account, id.clone())).is_some_and(|held| held.is_by(session))
     }
 
-    /// The connection has ended, or has lost the identifier before.
+    /// The connection has nothing more to do with the identifier: it has ended, or who follows goes on with what it had.
     pub(crate) fn release(&self, account: AccountId, id: &Arc<str>, session: &Arc<Session>) {
-        let mut held = self.held.lock();
-        let key = (account, id.clone());
-        if held.get(&key).is_some_and(|held| std::ptr::eq(held.by.as_ptr(), Arc::as_ptr(session))) {
-            held.remove(&key);
+        self.pass_on((account, id.clone()), |held| {
+            held.next.take_if(|next| std::ptr::eq(next.session.as_ptr(), Arc::as_ptr(session)));
+            held.is_by(session) && !held.is_ending
+        });
+    }
+
+    /// What is kept of the session of a connection is being deleted.
+    pub(crate) fn begin_end(&self, account: AccountId, id: &Arc<str>, session: &Arc<Session>) {
+        let mut table = self.held.lock();
+        if let Some(held) = table.get_mut(&(account, id.clone())).filter(|held| held.is_by(session)) {
+            held.is_ending = true;
         }
+    }
+
+    /// It is deleted.
+    pub(crate) fn ended(&self, account: AccountId, id: &Arc<str>) {
+        self.pass_on((account, id.clone()), |held| std::mem::take(&mut held.is_ending));
+    }
+
+    /// Gives an identifier to who follows, if who has it `lets_go`.
+    fn pass_on(&self, key: (AccountId, Arc<str>), lets_go: impl FnOnce(&mut Held) -> bool) {
+        let mut table = self.held.lock();
+        let Entry::Occupied(mut entry) = table.entry(key) else { return };
+        if !lets_go(entry.get_mut()) {
+            return;
+        }
+        let Some(next) = entry.get().next() else {
+            entry.remove();
+            return;
+        };
+        let taken = entry.get().next.as_ref().and_then(|next| next.taken);
+        entry.insert(Held::new(Arc::downgrade(&next), taken));
+        drop(table);
+        next.peer.wake_owner();
     }
 }
 
@@ -244,31 +304,79 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_later_takes_over_but_not_at_once_again() {
+    fn who_comes_later_follows_but_not_at_once_again() {
         let (ids, account, id, now) = (ClientIds::default(), AccountId(1), Arc::from("same"), Instant::now());
         let [a, b, c, other] = [1, 2, 3, 4].map(session);
-        assert!(matches!(ids.claim(account, &id, &a, now), Claimed::Free));
+        let claim = |of: &Arc<Session>, at| ids.claim(account, &id, of, at);
+        let has = |of: &Arc<Session>| ids.is_held_by(account, &id, of);
+        assert!(matches!(claim(&a, now), Claimed::Free));
         assert!(matches!(ids.claim(AccountId(2), &id, &other, now), Claimed::Free));
-        assert!(matches!(ids.claim(account, &id, &b, now), Claimed::From(from) if Arc::ptr_eq(&from, &a)));
+        // The one that has it is told to leave, and has it until it is done.
+        assert!(matches!(claim(&b, now), Claimed::Behind));
+        assert_eq!((a.is_displaced(), has(&a), has(&b)), (true, true, false));
+        // One follows, no more.
+        assert!(matches!(claim(&c, now), Claimed::Refused));
+        ids.release(account, &id, &c);
+        ids.release(account, &id, &a);
+        assert_eq!((has(&a), has(&b)), (false, true));
         // The end of the one that lost it frees nothing.
         ids.release(account, &id, &a);
-        assert!(matches!(ids.claim(account, &id, &c, now), Claimed::Refused));
+        assert!(matches!(claim(&c, now), Claimed::Refused));
+        assert!(!b.is_displaced());
         let later = now + TAKEN_MIN;
-        assert!(matches!(ids.claim(account, &id, &c, later), Claimed::From(from) if Arc::ptr_eq(&from, &b)));
+        assert!(matches!(claim(&c, later), Claimed::Behind));
+        // It is its user's, and so is the place behind it.
+        other.set_user(&Arc::from("other"));
+        assert!(matches!(claim(&other, later), Claimed::OfAnother));
+        ids.release(account, &id, &b);
+        assert!(has(&c));
+        assert!(matches!(claim(&other, later), Claimed::OfAnother));
+        // Who follows and goes is not waited for.
+        let later = later + TAKEN_MIN;
+        assert!(matches!(claim(&a, later), Claimed::Behind));
+        ids.release(account, &id, &a);
         ids.release(account, &id, &c);
-        assert!(matches!(ids.claim(account, &id, &a, later), Claimed::Free));
-        // It is its user's.
-        b.set_user(&Arc::from("other"));
-        assert!(matches!(ids.claim(account, &id, &b, later), Claimed::OfAnother));
-        b.set_user(&Arc::from(""));
-        a.set_user(&Arc::from(""));
-        // One that is leaving is in nobody's way, and who follows it has taken nothing.
+        assert!(matches!(claim(&other, later), Claimed::Free));
+    }
+
+    #[test]
+    fn one_that_is_leaving_is_in_nobodys_way() {
+        let (ids, account, id, now) = (ClientIds::default(), AccountId(1), Arc::from("same"), Instant::now());
+        let [a, b, c] = [1, 2, 3].map(session);
+        let claim = |of: &Arc<Session>| ids.claim(account, &id, of, now);
+        assert!(matches!(claim(&a), Claimed::Free));
         a.peer.close(CloseReason::ClientClosed);
-        assert!(matches!(ids.claim(account, &id, &c, later), Claimed::From(_)));
-        assert!(matches!(ids.claim(account, &id, &a, later), Claimed::From(_)));
+        // Who follows it has taken nothing.
+        assert!(matches!(claim(&b), Claimed::Behind));
+        ids.release(account, &id, &a);
+        assert!(matches!(claim(&c), Claimed::Behind));
+        assert_eq!((a.is_displaced(), b.is_displaced()), (false, true));
         // One that is gone without a word is in nobody's way.
+        ids.release(account, &id, &c);
+        drop(b);
+        assert!(matches!(claim(&c), Claimed::Free));
+    }
+
+    #[test]
+    fn who_follows_waits_until_what_was_kept_is_deleted() {
+        let (ids, account, id, now) = (ClientIds::default(), AccountId(1), Arc::from("same"), Instant::now());
+        let [a, b] = [1, 2].map(session);
+        let has = |of: &Arc<Session>| ids.is_held_by(account, &id, of);
+        assert!(matches!(ids.claim(account, &id, &a, now), Claimed::Free));
+        a.peer.close(CloseReason::ClientClosed);
+        ids.begin_end(account, &id, &a);
+        ids.release(account, &id, &a);
         drop(a);
-        assert!(matches!(ids.claim(account, &id, &b, later), Claimed::Free));
+        assert!(matches!(ids.claim(account, &id, &b, now), Claimed::Behind));
+        assert!(!has(&b));
+        ids.ended(account, &id);
+        assert!(has(&b));
+        // Only once, and nobody's else.
+        ids.ended(account, &id);
+        assert!(has(&b));
+        ids.begin_end(account, &id, &b);
+        ids.ended(account, &id);
+        assert!(!has(&b));
     }
 
     fn late(account: &Arc<Account>, client_id: &str, payload: &[u8]) -> LateWill {

@@ -30,6 +30,8 @@ pub struct Session {
     /// This server dialled: nobody has to show it who the other end is.
     solicited: AtomicBool,
     ending: AtomicBool,
+    /// Another connection has come with its client identifier of MQTT.
+    displaced: AtomicBool,
     used: Mutex<Option<Box<Checkpoint>>>,
     /// Why it was not let in.
     pub(crate) rejection: OnceLock<Box<Rejection>>,
@@ -68,6 +70,7 @@ impl Session {
             waits: AtomicBool::new(false),
             solicited: AtomicBool::new(false),
             ending: AtomicBool::new(false),
+            displaced: AtomicBool::new(false),
             used: Mutex::default(),
             rejection: OnceLock::new(),
             refused_msgs: AtomicU64::new(0),
@@ -144,6 +147,17 @@ impl Session {
     /// It is an MQTT client with this identifier.
     pub(crate) fn set_mqtt_client(&self, id: &Arc<str>) {
         self.learn(|profile| profile.mqtt_client = Some(id.clone()));
+    }
+
+    /// Another connection has come with its client identifier: it is to leave when it has read what has come before.
+    pub(crate) fn displace(&self) {
+        self.displaced.store(true, Ordering::Release);
+        self.peer.wake_owner();
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.displaced.load(Ordering::Acquire)
     }
 
     /// The other end is the server of this name.

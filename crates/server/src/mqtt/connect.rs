@@ -7,6 +7,7 @@ use crate::client_ids::Claimed;
 use crate::conduct::Login;
 use crate::log::Event;
 use data_encoding::HEXLOWER;
+use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::format::Format;
 use dialtone_config::Secret;
@@ -30,6 +31,8 @@ pub(super) struct Asked {
     client_id: Arc<str>,
     /// Whether a session of before goes on.
     pub(super) is_present: bool,
+    /// How often its record was written by somebody else while it began.
+    pub(super) overtaken: u8,
 }
 
 impl MqttConnection {
@@ -55,7 +58,8 @@ impl MqttConnection {
         };
         let conduct = &mut self.effects.conduct;
         conduct.session.set_mqtt_client(&client_id);
-        let asked = Box::new(Asked { packet: bytes.into(), agreed, client_id, is_present: false });
+        let asked = Asked { packet: bytes.into(), agreed, client_id, is_present: false, overtaken: 0 };
+        let asked = Box::new(asked);
         if agreed.is_challenged {
             return self.challenge_stranger(connect, asked, turn);
         }
@@ -138,22 +142,38 @@ impl MqttConnection {
         }
     }
 
-    /// It is who it says: it takes over its client identifier, and its session is read.
+    /// It is who it says: it gets its client identifier, and its session is read.
     fn let_in(&mut self, turn: &mut Turn) {
         let State::Asking(asked) = std::mem::replace(&mut self.state, State::Over) else { return };
         let effects = &mut self.effects;
         effects.conduct.hold_pings();
         effects.take_limits();
         effects.client_id = asked.client_id.clone();
-        match self.claim(&asked.client_id, turn) {
-            Claimed::Free => {}
-            Claimed::From(before) => before.peer.close(CloseReason::DuplicateClientId),
+        let claimed = self.claim(&asked.client_id, turn);
+        match claimed {
+            Claimed::Free | Claimed::Behind => {}
             Claimed::Refused => return self.peer().close(CloseReason::DuplicateClientId),
             Claimed::OfAnother => return self.refuse_identifier(turn),
         }
         self.effects.conduct.describe(&dialtone_wire::Connect::NOTHING);
+        self.state = State::Behind(asked);
+        if matches!(claimed, Claimed::Free) {
+            self.follow(turn);
+        }
+    }
+
+    /// It has its client identifier: its session is read.
+    fn follow(&mut self, turn: &mut Turn) {
+        let State::Behind(asked) = std::mem::replace(&mut self.state, State::Over) else { return };
         self.state = State::Opening(asked);
         self.read_session(turn);
+    }
+
+    /// Goes on if the connection ahead of it has left.
+    pub(super) fn look_ahead(&mut self, turn: &mut Turn) {
+        if matches!(self.state, State::Behind(_)) && self.effects.has_client_id() {
+            self.follow(turn);
+        }
     }
 
     /// Its session is read: CONNACK, and what goes on.
@@ -214,6 +234,14 @@ impl MqttConnection {
 }
 
 impl Effects {
+    /// Whether it has its client identifier.
+    pub(super) fn has_client_id(&self) -> bool {
+        let conduct = &self.conduct;
+        let ids = &conduct.node.connections.client_ids;
+        let has = |account: &Arc<Account>| ids.is_held_by(account.id, &self.client_id, &conduct.session);
+        conduct.place.account.as_ref().is_some_and(has)
+    }
+
     /// The connection is over: somebody else may have its client identifier.
     pub(super) fn release(&self) {
         if let Some(account) = &self.conduct.place.account

@@ -70,7 +70,9 @@ impl Protocol for MqttConnection {
             _ => None,
         };
         let streams = self.effects.conversation.as_ref().and_then(|of| of.deadline());
-        self.effects.conduct.deadline().into_iter().chain(silence).chain(streams).min()
+        // Its loop reads what has come ahead of that, which may be DISCONNECT, before it looks at the clock.
+        let displaced = self.conduct().session.is_displaced().then_some(self.peer().start);
+        self.effects.conduct.deadline().into_iter().chain(silence).chain(streams).chain(displaced).min()
     }
 
     fn expire(&mut self, turn: &mut Turn) {
@@ -78,6 +80,9 @@ impl Protocol for MqttConnection {
             && let Err(ended) = engine.expire(turn.now())
         {
             return self.end(ended, turn);
+        }
+        if self.conduct().session.is_displaced() {
+            return self.peer().close(CloseReason::DuplicateClientId);
         }
         self.expire_requests(turn);
         match self.effects.conduct.expire(false, turn) {
@@ -95,6 +100,7 @@ impl Protocol for MqttConnection {
         let judged = self.effects.conduct.take_judgement(turn);
         let was_waiting = self.is_waiting();
         let is_good = self.take_verdicts(turn) || matches!(judged, Judged::Good { .. });
+        self.look_ahead(turn);
         self.take_mail(turn);
         is_good || was_waiting && !self.is_waiting()
     }

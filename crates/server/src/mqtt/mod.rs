@@ -3,16 +3,19 @@
 //! `MqttConnection` reads packets. Until a client is let in, `connect` decides on its CONNECT, and `challenge` on what it signs. From then on a session engine without I/O (crate
 //! `mqtt`) says what each packet means, and [`Effects`] does it: `publish`, `subscribe`. What it delivers with quality of service 0 are
 //! subscriptions of the broker like any other. Sessions, and all of a higher quality of service, are in streams of the account, with which each
-//! connection has a `conversation`: `session` begins and ends one, `mail` is what comes of it, `stored` are messages that come so.
+//! connection has a `conversation`: `session` begins and ends one, `ending` deletes what nothing is kept of, `mail` is what comes of it, `stored`
+//! are messages that come so.
 //!
 //! Invariants: of a stranger no more than one CONNECT is kept, and that is bounded; a topic is published or subscribed to only as a subject
-//! that passed its gate; subjects that streams of MQTT use for themselves are nobody's.
+//! that passed its gate; subjects that streams of MQTT use for themselves are nobody's; a session is read when the connection that had it
+//! before has written or deleted it.
 
 mod challenge;
 mod connect;
 mod conversation;
 mod driven;
 mod effects;
+mod ending;
 mod mail;
 mod publish;
 mod session;
@@ -62,7 +65,9 @@ enum State {
     Challenged(Box<Asked>),
     /// Its CONNECT is being checked, and nothing more is read meanwhile.
     Asking(Box<Asked>),
-    /// It is let in, and its session is being read.
+    /// It is let in, and has its client identifier when the connection ahead of it has left.
+    Behind(Box<Asked>),
+    /// Its session is being read.
     Opening(Box<Asked>),
     /// Its session goes on.
     In(Box<Engine>),
@@ -95,7 +100,7 @@ impl MqttConnection {
     /// Whether it is not read until an answer has come: one to its CONNECT, SUBSCRIBE or UNSUBSCRIBE is sent before that to anything behind.
     fn is_waiting(&self) -> bool {
         match self.state {
-            State::Asking(_) | State::Opening(_) => true,
+            State::Asking(_) | State::Behind(_) | State::Opening(_) => true,
             State::In(_) => self.effects.is_waiting(),
             State::Stranger | State::Challenged(_) | State::Over => false,
         }

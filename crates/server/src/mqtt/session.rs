@@ -8,14 +8,15 @@ use super::subscribe::Wanted;
 use super::{MqttConnection, State};
 use crate::clock;
 use crate::log::Event;
-use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_mqtt::record::Record;
 use dialtone_mqtt::talk::{Answer as Said, Failure, Retained, Saving};
 use dialtone_mqtt::{Connection as Engine, Ended, Expiry, Keep, Session, Ticket, Wanted as Parts};
 use dialtone_wire::CloseReason;
 use dialtone_wire::mqtt::{PacketId, Reason, Version};
-use std::sync::Arc;
+
+/// How often a session that begins is read again since somebody else has written its record. Who has more such bad luck is closed, and may come again.
+const OVERTAKEN_MAX: u8 = 3;
 
 impl MqttConnection {
     /// Begins to read the session of a client that was let in.
@@ -129,15 +130,12 @@ impl MqttConnection {
         if let Some((record, sequence)) = found {
             let goes_on =
                 asked.agreed.keep == Keep::Resume && !record.clean && !record.is_over(now_seconds());
-            if goes_on {
-                (conversation.record, conversation.sequence) = (record, sequence);
-                asked.is_present = true;
-            } else if asked.agreed.expiry == Expiry::AtEnd {
-                conversation.say(turn, |talk, _, send| talk.delete(&record, sequence, send));
-            } else {
-                // The new record takes its place, so that it need not be gone before.
-                conversation.sequence = sequence;
-                conversation.say(turn, |talk, _, send| talk.delete(&record, 0, send));
+            // The new record takes the place of one that is over, so that it need not be gone before.
+            conversation.sequence = sequence;
+            asked.is_present = goes_on;
+            match goes_on {
+                true => conversation.record = record,
+                false => conversation.say(turn, |talk, _, send| talk.delete(&record, 0, send)),
             }
         }
         let client_ids = &self.effects.conduct.node.connections.client_ids;
@@ -162,6 +160,12 @@ impl MqttConnection {
 
     fn begun(&mut self, result: &Result<u64, Failure>, turn: &mut Turn) {
         match result {
+            Err(failure) if failure.is_overtaken() && self.may_read_again() => {
+                let Effects { conversation, client_id, .. } = &mut self.effects;
+                let Some(conversation) = conversation else { return };
+                (conversation.record, conversation.sequence) = (Record::default(), 0);
+                conversation.say(turn, |talk, now, send| talk.load(now, client_id, send));
+            }
             Err(failure) => self.give_up("unable to store the session", failure),
             Ok(sequence) => {
                 if let Some(conversation) = &mut self.effects.conversation {
@@ -170,6 +174,14 @@ impl MqttConnection {
                 self.begin_session(turn);
             }
         }
+    }
+
+    /// Its record was written meanwhile, as by a server that it has left: whether it is read again.
+    fn may_read_again(&mut self) -> bool {
+        let State::Opening(asked) = &mut self.state else { return false };
+        asked.overtaken += 1;
+        asked.is_present = false;
+        asked.overtaken <= OVERTAKEN_MAX
     }
 
     /// The session is read, or new, and stored if it has to be.
@@ -278,20 +290,20 @@ impl Effects {
     /// The client goes: what its session leaves behind.
     pub(super) fn end_session(&mut self, engine: Engine, ended: Ended, turn: &mut Turn) {
         let rest = engine.end(ended);
-        let is_taken = self.is_taken();
+        let is_taken = self.conduct.peer().closing() == Some(CloseReason::DuplicateClientId);
         if let Some((will, delay)) = rest.will {
             self.leave_will(will, delay, is_taken, turn);
         }
         let Some(conversation) = &mut self.conversation else { return };
-        // Who has taken over the client identifier has the record, too.
+        // Who takes over the client identifier takes over the record, too.
         if is_taken {
-            return;
+            return self.release();
         }
         let (record, sequence) = (&mut conversation.record, conversation.sequence);
         match rest.session.map(|session| session.expiry()) {
             None | Some(Expiry::AtEnd) => {
                 let record = std::mem::take(record);
-                conversation.say(turn, |talk, _, send| talk.delete(&record, sequence, send))
+                self.delete_session(record, sequence);
             }
             Some(Expiry::Never) if record.expiry == Expiry::Never => {}
             Some(expiry) => {
@@ -305,15 +317,6 @@ impl Effects {
                     .say(turn, |talk, now, send| talk.save(now, &record, sequence, Saving::End, send));
             }
         }
-    }
-
-    /// Whether another connection has taken over its client identifier.
-    fn is_taken(&self) -> bool {
-        let conduct = &self.conduct;
-        let ids = &conduct.node.connections.client_ids;
-        let is_held = |account: &Arc<Account>| ids.is_held_by(account.id, &self.client_id, &conduct.session);
-        conduct.peer().closing() == Some(CloseReason::DuplicateClientId)
-            || !conduct.place.account.as_ref().is_some_and(is_held)
     }
 
     /// The connection is gone: nothing comes from streams any more.

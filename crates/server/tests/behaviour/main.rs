@@ -21,6 +21,7 @@ mod limits;
 mod log;
 mod metrics;
 mod mqtt_auth;
+mod mqtt_sessions;
 mod mqtt_sn;
 mod network;
 mod operator;
