@@ -95,6 +95,13 @@ impl Talk {
         self.tell(send);
     }
 
+    /// Gives a message back to its consumer, which delivers it again as soon as somebody is there.
+    pub fn give_back(&mut self, subject: &[u8], send: &mut Send<'_>) {
+        self.draft.begin(&[subject]);
+        self.draft.payload(b"-NAK");
+        self.tell(send);
+    }
+
     /// Keeps a message that was published, as far as that is asked for: as what its topic retains, and with a ticket for the sessions that want it.
     pub fn keep(
         &mut self,

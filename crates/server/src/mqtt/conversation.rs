@@ -285,9 +285,24 @@ impl Conversation {
         }
     }
 
+    /// Has what was delivered and not acknowledged come again as soon as the session goes on, in its order. Of what stands for a message whose
+    /// PUBREC has come it is not known whether it is stored: that is left to the consumer.
+    fn give_back(&mut self, turn: &mut Turn) {
+        let mut owed: Vec<_> = std::mem::take(&mut self.owed.messages).into_iter().collect();
+        owed.retain(|(place, _)| !self.owed.released.contains_key(place));
+        owed.sort_unstable_by_key(|(place, _)| *place);
+        let is_message = |mailed: &Mailed| matches!(mail::For::of(&mailed.sid), Some(mail::For::Consumer(_)));
+        let waiting: Vec<_> = self.backlog.drain(..).chain(self.mail.take()).filter(is_message).collect();
+        let waiting = waiting.into_iter().filter_map(|mailed| mailed.reply);
+        for subject in owed.into_iter().map(|(_, subject)| subject).chain(waiting) {
+            self.say(turn, |talk, _, send| talk.give_back(&subject, send));
+        }
+    }
+
     /// Ends it. The record stays as it is.
     pub(super) fn end(&mut self, node: &Node, turn: &mut Turn) {
         turn.unsubscribe_all(&self.inlet);
+        self.give_back(turn);
         self.inlet.shut();
         node.connections.registry.free_slot(self.inlet.slot());
     }

@@ -148,3 +148,29 @@ fn a_session_is_forgotten_by_a_clean_start_of_who_takes_over() {
 fn a_session_is_forgotten_by_a_clean_start_for_one_connection() {
     play(false, |client| client.disconnect(LONG), (true, 0));
 }
+
+#[test]
+fn what_was_not_acknowledged_comes_at_once_to_the_next_connection() {
+    let (server, _folder) = start_with_streams();
+    let mut publisher = Client::connect(&server, "publisher", true, 0);
+    let payloads = [b"1", b"2", b"3"];
+    let ways: [fn(&mut Client); 3] = [
+        |client| client.disconnect(LONG),
+        |client| client.stream.shutdown(std::net::Shutdown::Both).expect("shut"),
+        |_| {},
+    ];
+    for (id, leave) in ["orderly", "lost", "taken"].into_iter().zip(ways) {
+        let mut before = Client::connect(&server, id, false, LONG);
+        before.subscribe();
+        for (id, payload) in (2..).zip(payloads) {
+            publisher.send(&packet(0x32, &[&text("t"), &[0, id, 0], payload]));
+            publisher.receive(0x40);
+        }
+        payloads.iter().for_each(|payload| assert_eq!(before.receive(0x30)[6..], payload[..]));
+        leave(&mut before);
+        let mut after = Client::connect(&server, id, false, LONG);
+        assert!(after.is_present);
+        payloads.iter().for_each(|payload| assert_eq!(after.receive(0x30)[6..], payload[..]));
+    }
+    server.stop();
+}
