@@ -100,8 +100,8 @@ impl RandomIds {
         self.drawn += 1;
         let mut hasher = DefaultHasher::new();
         [self.seed[0], self.drawn, self.seed[1]].into_iter().for_each(|part| hasher.write_u64(part));
-        // Never 0.
-        (hasher.finish() % u64::from(u16::MAX)) as u16 + 1
+        // Never 0, and never what is negative to clients that read it with a sign.
+        (hasher.finish() % u64::from(u16::MAX >> 1)) as u16 + 1
     }
 }
 
