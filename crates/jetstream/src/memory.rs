@@ -21,12 +21,14 @@ pub enum Part {
     Subjects,
     /// What consumers have delivered and wait for, and what waits for the disk or a reader.
     Waiting,
+    /// Streams and consumers themselves, whatever they hold. It has no share: the others share what it leaves them.
+    Own,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Log, Self::Bodies, Self::Index, Self::Pages, Self::Subjects, Self::Waiting];
+    pub const ALL: [Self; 7] =
+        [Self::Log, Self::Bodies, Self::Index, Self::Pages, Self::Subjects, Self::Waiting, Self::Own];
 
     /// As monitoring calls it.
     pub fn name(self) -> &'static str {
@@ -37,12 +39,14 @@ impl Part {
             Self::Pages => "pages",
             Self::Subjects => "subjects",
             Self::Waiting => "waiting",
+            Self::Own => "own",
         }
     }
 
-    /// Its share, in sixteenths of the whole.
+    /// Its share, in sixteenths of what [`Part::Own`] leaves.
     fn sixteenths(self) -> usize {
         match self {
+            Self::Own => 0,
             Self::Pages => 1,
             Self::Log | Self::Waiting => 2,
             Self::Bodies => 3,
@@ -77,9 +81,11 @@ impl Budget {
         self.bytes_max.load(Ordering::Relaxed)
     }
 
-    /// Bytes that a part may take.
+    /// Bytes that a part may take. Streams and consumers themselves are counted up to half of all; the other half is left for what they hold,
+    /// however many there are.
     pub fn share(&self, part: Part) -> usize {
-        self.bytes_max() / 16 * part.sixteenths()
+        let own = self.used(Part::Own).min(self.bytes_max() / 2);
+        if part == Part::Own { own } else { (self.bytes_max() - own) / 16 * part.sixteenths() }
     }
 
     /// Bytes that it has taken.
@@ -184,7 +190,18 @@ mod tests {
             let budget = Budget::new(bytes);
             assert_eq!(Part::ALL.iter().map(|part| budget.share(*part)).sum::<usize>(), bytes, "{bytes}");
         }
-        assert_eq!(Part::ALL.map(|part| part as usize), [0, 1, 2, 3, 4, 5], "each has a slot of its own");
+        assert_eq!(Part::ALL.map(|part| part as usize), [0, 1, 2, 3, 4, 5, 6], "each has a slot of its own");
+    }
+
+    #[test]
+    fn streams_and_consumers_themselves_are_taken_off_first_and_leave_half() {
+        let budget = Budget::new(320);
+        for (bytes, left) in [(0, 320), (32, 288), (160, 160), (1000, 160)] {
+            budget.charge(Part::Own, bytes);
+            assert_eq!(budget.share(Part::Bodies), left / 16 * 3, "{bytes}");
+            assert_eq!(Part::ALL.iter().map(|part| budget.share(*part)).sum::<usize>(), 320, "{bytes}");
+            budget.release(Part::Own, bytes);
+        }
     }
 
     #[test]

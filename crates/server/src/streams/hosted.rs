@@ -28,6 +28,16 @@ use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
+/// What a stream takes that has nothing, with what finds it: measured by `bench/scale`.
+const STREAM_BYTES: usize = 6 << 10;
+/// The same of a consumer.
+const CONSUMER_BYTES: usize = 3 << 10;
+
+/// What a stream takes with its consumers, beside what they hold.
+fn own_bytes(state: &State) -> usize {
+    STREAM_BYTES + CONSUMER_BYTES * state.consumers.len()
+}
+
 pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
@@ -109,13 +119,16 @@ pub(crate) struct Inner {
     pub(super) unsynced: due::Queue,
     /// What these queues have of memory.
     pub(super) charge: Charge,
+    /// What it takes itself, and its consumers.
+    own: Charge,
 }
 
 impl Inner {
-    /// Counts what waits.
-    pub(super) fn count_waiting(&mut self) {
+    /// Counts what waits, and what there is for it.
+    pub(super) fn count_memory(&mut self) {
         let queues = self.waiting.memory_bytes() + self.unsynced.memory_bytes();
         self.charge.set(queues + self.backlog.memory_bytes());
+        self.own.set(own_bytes(&self.state));
     }
 
     /// Whether no consumer has something to say.
@@ -200,6 +213,9 @@ impl Hosted {
         state: State,
     ) -> Arc<Self> {
         let counted = state.machine.totals().bytes;
+        let budget = group.map(|_| shared.care.budget.clone());
+        let mut own = Charge::new(budget.clone(), Part::Own);
+        own.set(own_bytes(&state));
         // Whether it is so cannot be changed.
         let is_async = state.meta.config.persist_mode == PersistMode::Async;
         let is_ahead = is_async || shared.ahead.all;
@@ -231,7 +247,8 @@ impl Hosted {
                 places: Vec::new(),
                 batches: Open::new(shared.batches.limits()),
                 unsynced: due::Queue::default(),
-                charge: Charge::new(group.map(|_| shared.care.budget.clone()), Part::Waiting),
+                charge: Charge::new(budget, Part::Waiting),
+                own,
             }),
             quota,
             peer: OnceLock::new(),

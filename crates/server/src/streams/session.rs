@@ -556,7 +556,7 @@ impl Session<'_> {
             self.hosted.shared.care.erase(group, self.inner.state.to_erase.drain(..));
         }
         self.count();
-        self.inner.count_waiting();
+        self.inner.count_memory();
         self.hosted.shared.batches.count(&mut self.inner.batches);
         advisories::publish(self);
         advisories::publish_abandoned(self);
