@@ -119,13 +119,16 @@ class Mqtt:
 
 class Server:
     def __init__(self, program, folder, encryption):
-        self.program, self.folder = program, Path(folder)
+        self.program, self.folder, self.encryption = program, Path(folder), encryption
+
+    def configure(self):
+        """Writes its configuration, with ports that are free at this moment."""
         ports = []
         for _ in range(3):
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 ports.append(listener.getsockname()[1])
         self.port, self.http, self.mqtt = ports
-        own = f', key: "{KEY}", cipher: {encryption}' if encryption else ""
+        own = f', key: "{KEY}", cipher: {self.encryption}' if self.encryption else ""
         (self.folder / "server.conf").write_text(
             f'listen: "127.0.0.1:{self.port}"\nhttp: "127.0.0.1:{self.http}"\nserver_name: one\n'
             f'jetstream {{ store_dir: "{self.folder}/store"{own} }}\nmqtt {{ listen: "127.0.0.1:{self.mqtt}" }}\n'
@@ -133,6 +136,17 @@ class Server:
         )
 
     def start(self):
+        for _ in range(5):
+            self.configure()
+            if self.try_to_start():
+                return self
+            # Somebody else may have taken a port meanwhile.
+            if "address already in use" not in self.log().lower():
+                break
+            (self.folder / "log").write_text("")
+        raise SystemExit("the server did not start:\n" + self.log()[-3000:])
+
+    def try_to_start(self):
         with open(self.folder / "log", "a") as log:
             self.process = subprocess.Popen([self.program, "-c", self.folder / "server.conf"], stdout=log, stderr=log)
         began = time.monotonic()
@@ -140,10 +154,25 @@ class Server:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/healthz", timeout=1) as answer:
                     if answer.status == 200:
-                        return self
+                        return True
             except OSError:
                 time.sleep(0.02)
-        raise SystemExit("the server did not start:\n" + self.log()[-3000:])
+        return False
+
+    def settle(self):
+        """Waits until nothing has been written for two seconds: what consumers did is written behind it."""
+        began, since, before = time.monotonic(), time.monotonic(), None
+        while time.monotonic() - since < 2:
+            if time.monotonic() - began > PATIENCE:
+                raise SystemExit("the server does not come to rest")
+            try:
+                files = [path.stat() for path in (self.folder / "store").rglob("*") if path.is_file()]
+                now = sorted((file.st_ino, file.st_size, file.st_mtime_ns) for file in files)
+            except FileNotFoundError:
+                continue
+            if now != before:
+                since, before = time.monotonic(), now
+            time.sleep(0.1)
 
     def log(self):
         return (self.folder / "log").read_text()
@@ -336,8 +365,7 @@ def takeover(official, ours, encryption, kill, lost_index):
         server = Server(official, folder, encryption).start()
         fill(server.port, kill or lost_index)
         fill_mqtt(server.mqtt, kill or lost_index)
-        # What consumers did is written behind it.
-        time.sleep(2)
+        server.settle()
         before, version = shown(server.port), Client(server.port, "a").version
         server.stop(kill)
         if lost_index:

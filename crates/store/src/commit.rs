@@ -53,6 +53,9 @@ pub(crate) struct Log {
     pub written: AtomicU64,
     /// Nothing below counts any more.
     pub log_from: AtomicU64,
+    /// Records that were submitted since the store was opened, and how many of them the last checkpoint covers.
+    pub submitted: AtomicU64,
+    pub covered: AtomicU64,
     pub failed: OnceLock<Failure>,
     pub room: Room,
     pub listener: RwLock<Option<Arc<dyn Committed>>>,
@@ -422,7 +425,9 @@ impl Batch<'_> {
     /// Hands the batch over. It is durable when everything below what this returns is committed. Never waits for the disk.
     pub fn submit(mut self) -> Lsn {
         self.settle();
-        self.pending.records += std::mem::take(&mut self.records);
+        let records = std::mem::take(&mut self.records);
+        self.log.submitted.fetch_add(records.into(), Ordering::Relaxed);
+        self.pending.records += records;
         self.start = self.pending.buffer.len();
         let end = Lsn(self.pending.end());
         if self.pending.writer_waits {

@@ -149,6 +149,8 @@ pub(crate) fn open(
         committed: AtomicU64::new(found.next.first),
         written: AtomicU64::new(found.end),
         log_from: AtomicU64::new(manifest.log_from),
+        submitted: AtomicU64::new(0),
+        covered: AtomicU64::new(0),
         failed: OnceLock::new(),
         room: Room::default(),
         listener: RwLock::new(None),

@@ -22,6 +22,9 @@ use crate::segment::file_name;
 use crate::segments::Segments;
 use crate::writer::Writer;
 
+/// What a checkpoint takes of memory for each record that it moves, about.
+const MOVED_BYTES: u64 = 100;
+
 /// Groups of messages and records on disk. Dropping it writes what was submitted.
 pub struct Store {
     pub(crate) log: Arc<Log>,
@@ -231,8 +234,15 @@ impl Store {
         self.position().0.saturating_sub(from)
     }
 
+    /// The same, with what a checkpoint takes of memory to move each record.
+    pub fn to_move_bytes(&self) -> u64 {
+        let covered = self.log.covered.load(Ordering::Relaxed);
+        let records = self.log.submitted.load(Ordering::Relaxed).saturating_sub(covered);
+        self.behind() + records * MOVED_BYTES
+    }
+
     /// Moves states and messages from the log into segments, cuts the log, writes segments anew of which less than half is in use, and
-    /// removes what is not. One runs at a time. Worth it every 64 MiB of `behind` or every 30 s, and every second while `is_low`: with room
+    /// removes what is not. One runs at a time. Worth it every 64 MiB of `to_move_bytes` or every 30 s, and every second while `is_low`: with room
     /// for it, the reserve is made again and the store takes everything again.
     ///
     /// # Errors
@@ -246,12 +256,14 @@ impl Store {
             // What is captured could not count before what was taken is durable.
             return Err(CheckpointError::Full);
         }
+        let submitted = self.log.submitted.load(Ordering::Relaxed);
         let mut done = self.round(&mut files, groups);
         if matches!(&done, Err(Trouble::Write(_, error)) if is_full(error)) && self.log.give_up_reserve() {
             done = self.round(&mut files, groups);
         }
         let done = done.and_then(|done| {
             self.log.log_from.store(files.manifest.log_from, Ordering::Relaxed);
+            self.log.covered.store(submitted, Ordering::Relaxed);
             // What the log could use again is of more use as a reserve, where there is no room for both.
             if self.is_low() {
                 self.log.spares_given_up();

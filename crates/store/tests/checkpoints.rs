@@ -58,6 +58,20 @@ fn what_is_submitted_while_a_checkpoint_runs_is_there() {
     });
 }
 
+#[test]
+fn what_a_checkpoint_has_to_move_counts_with_the_memory_that_takes() {
+    let shared: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let (store, mut app) = App::open(&shared, options()).expect("a store");
+    app.run(&store, &Op::NewGroup(1)).expect("it works");
+    app.checkpoint(&store).expect("it works");
+    let before = (store.behind(), store.to_move_bytes());
+    (0..10).for_each(|_| app.run(&store, &Op::Publish(1, 1, 1)).expect("it works"));
+    let (log, all) = (store.behind() - before.0, store.to_move_bytes() - before.1);
+    assert_eq!(all, log + 10 * 100);
+    app.checkpoint(&store).expect("it works");
+    assert!(store.to_move_bytes() < all, "{}", store.to_move_bytes());
+}
+
 /// Bytes of all segments, and how many there are.
 fn segments(disk: &SimulatedDisk) -> (usize, usize) {
     let files = disk.files();

@@ -110,7 +110,7 @@ impl<'a> Checkpoints<'a> {
             self.cool();
             self.page_out();
             is_due |= self.shared.is_index_due()
-                || store.behind() > self.shared.care.alarm.at_bytes.load(Ordering::Relaxed)
+                || store.to_move_bytes() > self.shared.care.alarm.at_bytes.load(Ordering::Relaxed)
                 || store.is_low()
                 || (at.elapsed() >= interval && (store.position() != position || store.to_seal_bytes() > 0));
             if !std::mem::take(&mut is_due) {
@@ -122,7 +122,7 @@ impl<'a> Checkpoints<'a> {
             self.note_index_left();
             (at, position) = (clock::moment(), store.position());
             // What cannot move stays behind, and is no reason for another one.
-            self.shared.care.alarm.set_at(store.behind() + behind_bytes(self.shared.memory()));
+            self.shared.care.alarm.set_at(store.to_move_bytes() + behind_bytes(self.shared.memory()));
             match done {
                 Ok(()) => has_failed = false,
                 Err(error) if !has_failed => {

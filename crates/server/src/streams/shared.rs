@@ -269,7 +269,7 @@ impl Committed for Listener {
             shared.agenda.lock().is_committed = true;
             shared.agenda.changed.notify_one();
             if let Some(store) = shared.store() {
-                shared.care.alarm.look(store.behind());
+                shared.care.alarm.look(store.to_move_bytes());
             }
             if shared.is_index_due() {
                 shared.care.alarm.ring();
