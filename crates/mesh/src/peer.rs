@@ -117,6 +117,7 @@ impl Peer {
         if !info.lame_duck {
             self.info.connect_urls.clone_from(&info.connect_urls);
             self.info.ws_connect_urls.clone_from(&info.ws_connect_urls);
+            self.info.mqtt_connect_urls.clone_from(&info.mqtt_connect_urls);
             self.info.leafnode_urls.clone_from(&info.leafnode_urls);
             self.info.import.clone_from(&info.import);
             self.info.export.clone_from(&info.export);

@@ -55,6 +55,8 @@ pub struct ClientUrls {
     pub plain: Vec<String>,
     /// `ws_connect_urls`.
     pub websocket: Vec<String>,
+    /// `mqtt_connect_urls`.
+    pub mqtt: Vec<String>,
 }
 
 impl Settings {

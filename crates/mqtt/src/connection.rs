@@ -173,12 +173,14 @@ impl Connection {
         }
     }
 
-    /// Appends the DISCONNECT that tells an MQTT 5 client why its connection ends. [MQTT-4.13.1-1]
-    pub fn farewell(&self, reason: Reason, out: &mut Vec<u8>) {
+    /// Appends the DISCONNECT that tells an MQTT 5 client why its connection ends, and what more there is to say as far as the client takes
+    /// packets of that size. [MQTT-4.13.1-1], [MQTT-3.14.2-3]
+    pub fn farewell(&self, reason: Reason, more: Properties<'_>, out: &mut Vec<u8>) {
         if self.agreed.version == Version::V5 && reason.is_for(PacketKind::Disconnect) {
-            let disconnect = Disconnect { reason, properties: Properties::NONE };
+            let said = |properties| Packet::Disconnect(Disconnect { reason, properties });
+            let told = self.send(out, &said(more)).or_else(|_| self.send(out, &said(Properties::NONE)));
             // One that takes no packet of three bytes learns nothing.
-            let _ = self.send(out, &Packet::Disconnect(disconnect));
+            let _ = told;
         }
     }
 
@@ -208,5 +210,18 @@ impl Connection {
     /// Appends an acknowledgement. A client that takes no packets of five bytes gets none.
     fn ack(&self, out: &mut Vec<u8>, kind: AckKind, id: PacketId, reason: Reason) {
         let _ = self.send(out, &Packet::Ack(Ack { kind, id, reason, properties: Properties::NONE }));
+    }
+
+    /// The same, and why, as far as the client wants to know that and takes packets of that size. [MQTT-3.1.2-29], [MQTT-3.4.2-2], [MQTT-3.5.2-2]
+    fn ack_because(&self, out: &mut Vec<u8>, kind: AckKind, id: PacketId, reason: Reason, why: Option<&str>) {
+        let mut told = PropertiesBuf::default();
+        let why = why.filter(|_| self.agreed.problem_info && reason.is_error() && self.is_v5());
+        let properties = match why.map(|why| told.push(Property::ReasonString(why))) {
+            Some(Ok(())) => told.properties(),
+            _ => Properties::NONE,
+        };
+        if self.send(out, &Packet::Ack(Ack { kind, id, reason, properties })).is_err() {
+            self.ack(out, kind, id, reason);
+        }
     }
 }

@@ -7,9 +7,11 @@ use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::tls::PeerCache;
 use crate::usage::Usage;
+use dialtone_mesh::ClientUrls;
 use dialtone_net::DatagramThread;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// All connections of a server.
 pub struct Connections {
@@ -33,6 +35,8 @@ pub struct Connections {
     pub(crate) upgrading: AtomicUsize,
     /// The server lets its clients go.
     pub lame_duck: AtomicBool,
+    /// Where clients may go that are closed in lame duck mode.
+    pub(crate) go_to: OnceLock<Arc<ClientUrls>>,
     /// The server was asked to leave its cluster, and tells the others not to wait for it when it ends.
     pub(crate) leaves_for_good: AtomicBool,
     next_number: AtomicU64,
@@ -51,6 +55,7 @@ impl Default for Connections {
             mqtt_sn: Mutex::new(None),
             upgrading: AtomicUsize::new(0),
             lame_duck: AtomicBool::new(false),
+            go_to: OnceLock::new(),
             leaves_for_good: AtomicBool::new(false),
             // The first four numbers are those of the official server's own connections.
             next_number: AtomicU64::new(5),

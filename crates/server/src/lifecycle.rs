@@ -215,6 +215,8 @@ fn lame_duck(node: &Arc<Node>, loops: &Mutex<Loops>) {
         let span = duck.duration.saturating_sub(duck.grace_period);
         node.log.emit(Event::LameDuck, "", format_args!("Closing existing clients"));
         let sessions = node.connections.registry.open();
+        // Before the server leaves its cluster, and knows no others.
+        let _ = node.connections.go_to.set(node.cluster.client_urls());
         // The last second is for those that came last.
         let pause = (span / (sessions.len() as u32 + 1)).min(Duration::from_secs(1));
         for (number, session) in sessions.iter().enumerate() {

@@ -31,10 +31,10 @@ impl Cluster {
         info.cluster_dynamic = self.name.dynamic;
         info.route_pool_size = self.settings.pool_size();
         info.lame_duck = self.state.lame_duck;
-        let urls = self.settings.client_urls.clone();
         let told = !self.settings.no_advertise && !self.state.lame_duck;
-        (info.connect_urls, info.ws_connect_urls) =
-            if told { (urls.plain, urls.websocket) } else { (Vec::new(), Vec::new()) };
+        let urls = if told { self.settings.client_urls.clone() } else { ClientUrls::default() };
+        (info.connect_urls, info.ws_connect_urls) = (urls.plain, urls.websocket);
+        info.mqtt_connect_urls = urls.mqtt;
         info
     }
 
@@ -95,10 +95,8 @@ impl Cluster {
     pub fn client_urls_of(&self, servers: &[ServerId]) -> ClientUrls {
         let mut urls = ClientUrls::default();
         let peers = servers.iter().filter_map(|server| self.state.peers.get(server));
-        for peer in peers.filter(|peer| !peer.lame_duck && !self.settings.no_advertise) {
-            append(&mut urls.plain, vec![&peer.info.connect_urls]);
-            append(&mut urls.websocket, vec![&peer.info.ws_connect_urls]);
-        }
+        let peers = peers.filter(|peer| !peer.lame_duck && !self.settings.no_advertise);
+        append_urls(&mut urls, &peers.map(|peer| &peer.info).collect::<Vec<_>>());
         urls
     }
 
@@ -117,10 +115,7 @@ impl Cluster {
             return urls;
         }
         let others = self.state.peers.values().filter(|peer| !peer.lame_duck);
-        let (plain, websocket): (Vec<_>, Vec<_>) =
-            others.map(|peer| (&peer.info.connect_urls, &peer.info.ws_connect_urls)).unzip();
-        append(&mut urls.plain, plain);
-        append(&mut urls.websocket, websocket);
+        append_urls(&mut urls, &others.map(|peer| &peer.info).collect::<Vec<_>>());
         urls
     }
 
@@ -150,6 +145,13 @@ impl Cluster {
     }
 }
 
+/// Appends where clients reach other servers.
+fn append_urls(urls: &mut ClientUrls, of: &[&Info]) {
+    append(&mut urls.plain, of.iter().map(|info| &info.connect_urls).collect());
+    append(&mut urls.websocket, of.iter().map(|info| &info.ws_connect_urls).collect());
+    append(&mut urls.mqtt, of.iter().map(|info| &info.mqtt_connect_urls).collect());
+}
+
 /// Appends what is not there.
 fn append(urls: &mut Vec<String>, others: Vec<&Vec<String>>) {
     let mut there: BTreeSet<String> = urls.iter().cloned().collect();
@@ -165,6 +167,7 @@ pub(super) fn bound_urls(info: &mut Info) {
     for (urls, max) in [
         (&mut info.connect_urls, CLIENT_URLS_MAX),
         (&mut info.ws_connect_urls, CLIENT_URLS_MAX),
+        (&mut info.mqtt_connect_urls, CLIENT_URLS_MAX),
         (&mut info.leafnode_urls, LEAF_URLS_MAX),
     ] {
         urls.retain(|url| url.len() <= URL_BYTES_MAX);

@@ -31,7 +31,7 @@ pub fn settings() -> Settings {
         dedicated: ["$SYS".into()].into(),
         credentials: Some(Credentials { user: "own".into(), password: "secret".into() }),
         handshake_timeout: Duration::from_secs(2),
-        client_urls: ClientUrls { plain: vec!["m:4222".into()], websocket: vec![] },
+        client_urls: ClientUrls { plain: vec!["m:4222".into()], ..ClientUrls::default() },
     }
 }
 

@@ -296,7 +296,7 @@ fn clients_are_told_of_all_servers_but_those_that_send_theirs_away() {
     assert_eq!(m.info(1, &moved), ["clients m:4222 A:5222"]);
     assert_eq!(m.info(1, &Info { lame_duck: true, ..moved }), ["clients m:4222"]);
     m.joins(2, 8, &info("B"));
-    let own = ClientUrls { plain: vec!["m:9".into()], websocket: vec![] };
+    let own = ClientUrls { plain: vec!["m:9".into()], ..ClientUrls::default() };
     assert_eq!(m.event(Event::ClientUrls(own)), ["info 1", "info 2", "clients m:9 B:4222"]);
     assert_eq!(m.event(Event::LameDuck), ["info 1 lame duck", "info 2 lame duck", "clients B:4222"]);
     assert_eq!(m.event(Event::LameDuck), [""; 0]);
@@ -332,7 +332,7 @@ fn with_no_advertise_nobody_is_told_of_clients_addresses() {
     let mut m = Bench::new(Settings { no_advertise: true, ..settings() });
     assert_eq!(m.joins(1, 9, &info("A")), ["peer A", "join 1 A 0 of 2"]);
     assert!(m.cluster.first_info(LinkId(1)).connect_urls.is_empty());
-    let own = ClientUrls { plain: vec!["m:9".into()], websocket: vec![] };
+    let own = ClientUrls { plain: vec!["m:9".into()], ..ClientUrls::default() };
     assert_eq!(m.event(Event::ClientUrls(own)), ["clients m:9"]);
 }
 

@@ -47,7 +47,7 @@ pub fn settings(plan: &ServerPlan, client_url: &str) -> Settings {
         dedicated: plan.dedicated.iter().map(|account| (*account).into()).collect(),
         credentials: None,
         handshake_timeout: Duration::from_secs(2),
-        client_urls: ClientUrls { plain: vec![client_url.to_owned()], websocket: vec![] },
+        client_urls: ClientUrls { plain: vec![client_url.to_owned()], ..ClientUrls::default() },
     }
 }
 

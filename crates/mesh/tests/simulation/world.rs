@@ -228,7 +228,7 @@ impl<'a> World<'a> {
             Step::Moves(server) => {
                 if let Some(node) = self.nodes[*server].as_mut().filter(|node| !node.is_official) {
                     node.client_url = format!("{}-moved", node.client_url);
-                    let urls = ClientUrls { plain: vec![node.client_url.clone()], websocket: vec![] };
+                    let urls = ClientUrls { plain: vec![node.client_url.clone()], ..ClientUrls::default() };
                     self.handle(*server, Event::ClientUrls(urls));
                 }
             }

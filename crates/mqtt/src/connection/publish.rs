@@ -87,11 +87,16 @@ impl Connection {
     /// The server has stored what the ticket names, or says why it has not. Before MQTT 5 there is no way to tell a client that a message
     /// was refused: it is acknowledged, as by the official server.
     pub fn stored(&mut self, ticket: Ticket, reason: Reason, out: &mut Vec<u8>) {
+        self.stored_because(ticket, reason, None, out);
+    }
+
+    /// The same, with a reason for people.
+    pub fn stored_because(&mut self, ticket: Ticket, reason: Reason, why: Option<&str>, out: &mut Vec<u8>) {
         let is_refused = reason.is_error();
         match ticket {
             Ticket::Once(id) => {
                 self.storing = self.storing.saturating_sub(1);
-                self.ack(out, AckKind::PubAck, id, reason);
+                self.ack_because(out, AckKind::PubAck, id, reason, why);
             }
             Ticket::Held(id) => {
                 if is_refused && self.is_v5() {
@@ -99,7 +104,7 @@ impl Connection {
                 } else {
                     self.session.incoming.set(id, Step::Held);
                 }
-                self.ack(out, AckKind::PubRec, id, reason);
+                self.ack_because(out, AckKind::PubRec, id, reason, why);
             }
             Ticket::Released(id) => {
                 let was_unknown = self.session.incoming.step(id) == Some(Step::Asking);

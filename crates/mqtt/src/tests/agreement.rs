@@ -190,11 +190,58 @@ fn disconnect_may_change_the_expiry_of_a_session_that_lives() {
 #[test]
 fn mqtt_4_13_1_1_only_mqtt_5_is_told_why() {
     let mut client = Client::v5();
-    client.with(|connection, out, _| connection.farewell(Reason::SessionTakenOver, out));
+    client.with(|connection, out, _| connection.farewell(Reason::SessionTakenOver, Properties::NONE, out));
     assert_eq!(client.packets(), ["DISCONNECT SessionTakenOver"]);
     let mut client = Client::v311();
-    client.with(|connection, out, _| connection.farewell(Reason::SessionTakenOver, out));
+    client.with(|connection, out, _| connection.farewell(Reason::SessionTakenOver, Properties::NONE, out));
     assert!(client.packets().is_empty());
+}
+
+#[test]
+fn mqtt_3_14_2_3_more_is_said_at_the_end_where_there_is_room() {
+    let more = properties(&[Property::ServerReference("a:1 b:1"), Property::ReasonString("why")]);
+    for (max, expected) in [
+        (20, &b"\xE0\x12\x9C\x10\x1C\x00\x07a:1 b:1\x1F\x00\x03why"[..]),
+        (19, &b"\xE0\x01\x9C"[..]),
+        (2, b""),
+    ] {
+        let asked = properties(&[Property::MaximumPacketSize(NonZeroU32::new(max).unwrap())]);
+        let connect = Connect { properties: asked.properties(), ..connect(Version::V5) };
+        let client = Client::new(&connect, Options::default());
+        let mut out = Vec::new();
+        client.connection.farewell(Reason::UseAnotherServer, more.properties(), &mut out);
+        assert_eq!(out.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{max}");
+    }
+}
+
+#[test]
+fn mqtt_3_4_2_2_and_3_5_2_2_reasons_are_told_to_who_wants_them_and_has_room() {
+    for (wanted, max, expected) in [
+        (true, 100, &b"\x40\x0A\x00\x01\x97\x06\x1F\x00\x03why"[..]),
+        (true, 11, b"\x40\x03\x00\x01\x97"),
+        (false, 100, b"\x40\x03\x00\x01\x97"),
+    ] {
+        let asked = properties(&[
+            Property::RequestProblemInfo(wanted),
+            Property::MaximumPacketSize(NonZeroU32::new(max).unwrap()),
+        ]);
+        let connect = Connect { properties: asked.properties(), ..connect(Version::V5) };
+        let mut client = Client::new(&connect, Options::default());
+        client.publish(Qos::AtLeastOnce, 1).unwrap();
+        client.publish(Qos::ExactlyOnce, 2).unwrap();
+        let mut out = Vec::new();
+        let why = Some("why");
+        client.connection.stored_because(Ticket::Once(id(1)), Reason::QuotaExceeded, why, &mut out);
+        assert_eq!(out.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        out.clear();
+        client.connection.stored_because(Ticket::Held(id(2)), Reason::QuotaExceeded, why, &mut out);
+        assert_eq!(out.len(), expected.len());
+        // What was done needs no reason.
+        client.publish(Qos::AtLeastOnce, 1).unwrap();
+        out.clear();
+        client.connection.stored_because(Ticket::Once(id(1)), Reason::Success, why, &mut out);
+        assert_eq!(out, b"\x40\x02\x00\x01");
+    }
 }
 
 /// What a client asks for and what the server grants, the lower of both.

@@ -289,7 +289,7 @@ fn mqtt_3_1_2_24_no_packet_is_longer_than_the_client_takes() {
     client.publish(Qos::AtLeastOnce, 1).unwrap();
     client.stored(Ticket::Once(id(1)), Reason::NotAuthorized);
     client.send(b"\xC0\x00").unwrap();
-    client.with(|connection, out, _| connection.farewell(Reason::ServerShuttingDown, out));
+    client.with(|connection, out, _| connection.farewell(Reason::ServerShuttingDown, Properties::NONE, out));
     assert_eq!(client.packets(), ["PingResp", "DISCONNECT ServerShuttingDown"]);
 }
 

@@ -149,7 +149,9 @@ fn client_urls(options: &Options, identity: &Identity) -> ClientUrls {
             None => reachable(&websocket.address.host, port),
         }
     });
-    ClientUrls { plain, websocket: websocket.unwrap_or_default() }
+    let mqtt = options.mqtt.as_ref().filter(|_| identity.port(ListenerKind::Mqtt) > 0);
+    let mqtt = mqtt.map(|mqtt| reachable(&mqtt.address.host, identity.port(ListenerKind::Mqtt)));
+    ClientUrls { plain, websocket: websocket.unwrap_or_default(), mqtt: mqtt.unwrap_or_default() }
 }
 
 /// Where leaf nodes connect: the advertised address, the one that is listened on, or one that the machine has.

@@ -1,6 +1,7 @@
 //! CONNECT: who a client is, what is agreed with it, and whose client identifier it takes over.
 
 use super::effects::Effects;
+use super::farewell::refusal;
 use super::subscribe::Wanted;
 use super::{MqttConnection, PUBLISH_HEAD_BYTES_MAX, State};
 use crate::client_ids::Claimed;
@@ -12,16 +13,20 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::format::Format;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Credentials, Shown};
-use dialtone_mqtt::{Agreed, Connection as Engine, Ended, Options, OwnWill, Session, agree};
+use dialtone_mqtt::{Agreed, Connection as Engine, Options, OwnWill, Session, agree};
 use dialtone_wire::mqtt::subject::put_subject;
 use dialtone_wire::mqtt::{
-    ConnAck, Connect, DecodeError, Limits, Packet, Parsed, Properties, Reason, encode, parse,
+    ConnAck, Connect, DecodeError, Limits, Packet, Parsed, Properties, PropertiesBuf, Property, Reason,
+    Version, encode, parse,
 };
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
 
 /// Characters in a client identifier that subjects cannot have.
 const NOT_IN_CLIENT_ID: [char; 7] = ['.', '*', '>', ' ', '\t', '\r', '\n'];
+
+/// Bytes of a CONNACK that refuses, where the client has no maximum of its own.
+const CONNACK_BYTES_MAX: usize = 1024;
 
 /// A CONNECT that is being checked.
 pub(super) struct Asked {
@@ -52,6 +57,7 @@ impl MqttConnection {
         if connect.will.is_some_and(|will| put_subject(&mut Vec::new(), will.topic).is_err()) {
             return self.refuse(Reason::TopicNameInvalid, CloseReason::ProtocolViolation, turn);
         }
+        self.effects.packet_bytes_max = u32::try_from(agreed.packet_bytes_max).unwrap_or(0);
         let client_id: Arc<str> = match agreed.needs_client_id {
             true => HEXLOWER.encode(&crate::random::random::<[u8; 11]>()).into(),
             false => connect.client_id.into(),
@@ -111,22 +117,30 @@ impl MqttConnection {
 
     /// It is not let in.
     pub(super) fn refuse_login(&mut self, error: ProtocolError, reason: CloseReason, turn: &mut Turn) {
-        let said = match error {
-            ProtocolError::Authorization => Reason::NotAuthorized,
-            ProtocolError::ServerConnectionsExceeded
-            | ProtocolError::AccountConnectionsExceeded
-            | ProtocolError::ConnectionThrottled => Reason::ServerUnavailable,
-            // Nothing was asked yet that this would answer.
-            _ => return self.peer().close(reason),
-        };
-        self.refuse(said, reason, turn);
+        match refusal(&error, self.effects.version) {
+            Some(said) => {
+                self.effects.why = Some(error.text().into());
+                self.refuse(said, reason, turn);
+            }
+            None => self.peer().close(reason),
+        }
     }
 
     /// Answers CONNECT by this and closes; where the version has no code for it, it closes alone.
     pub(super) fn refuse(&mut self, said: Reason, reason: CloseReason, turn: &mut Turn) {
-        let connack = ConnAck { session_present: false, reason: said, properties: Properties::NONE };
         let effects = &mut self.effects;
-        let _ = encode::packet(&mut effects.out, &Packet::ConnAck(connack), effects.version, usize::MAX);
+        let mut more = PropertiesBuf::default();
+        if let Some(why) = effects.why.take().filter(|_| effects.version == Version::V5) {
+            // What is too long is left out.
+            let _ = more.push(Property::ReasonString(&why));
+        }
+        let with = |properties| Packet::ConnAck(ConnAck { session_present: false, reason: said, properties });
+        // Before it has said how large packets may be, short ones only. [MQTT-3.2.2-19]
+        let max =
+            if effects.packet_bytes_max == 0 { CONNACK_BYTES_MAX } else { effects.packet_bytes_max as usize };
+        let (out, version) = (&mut effects.out, effects.version);
+        let _ = encode::packet(out, &with(more.properties()), version, max)
+            .or_else(|_| encode::packet(out, &with(Properties::NONE), version, usize::MAX));
         effects.send_out(turn);
         self.state = State::Over;
         self.peer().close(reason);
@@ -186,7 +200,6 @@ impl MqttConnection {
         };
         let options = self.options();
         let effects = &mut self.effects;
-        effects.packet_bytes_max = u32::try_from(agreed.packet_bytes_max).unwrap_or(0);
         effects.conduct.peer().set_format(Format::Mqtt(agreed.version));
         let will =
             connect.will.as_ref().filter(|will| effects.may_publish(will.topic, turn)).map(OwnWill::of);
@@ -229,6 +242,7 @@ impl MqttConnection {
     pub(super) fn refuse_identifier(&mut self, turn: &mut Turn) {
         let text = format_args!("client identifier {:?} is another user's", self.effects.client_id);
         self.conduct().log(Event::AuthenticationFailed, text);
+        self.effects.why = Some("the client identifier is another user's".into());
         self.refuse(Reason::NotAuthorized, CloseReason::AuthenticationViolation, turn);
     }
 }
@@ -263,15 +277,4 @@ fn credentials(connect: &Connect<'_>) -> Credentials {
         password: Secret::new(password),
         ..Credentials::default()
     }
-}
-
-/// How a connection ended whose protocol did not say so.
-pub(super) fn broken(reason: CloseReason) -> Ended {
-    Ended::Refused(match reason {
-        CloseReason::DuplicateClientId => Reason::SessionTakenOver,
-        CloseReason::ServerShutdown => Reason::ServerShuttingDown,
-        CloseReason::AuthenticationExpired | CloseReason::Revocation => Reason::NotAuthorized,
-        CloseReason::Kicked => Reason::AdministrativeAction,
-        _ => Reason::UnspecifiedError,
-    })
 }

@@ -1,6 +1,6 @@
 //! What an event loop has a client of MQTT do.
 
-use super::connect::broken;
+use super::farewell::broken;
 use super::{MqttConnection, State};
 use crate::conduct::{Due, Handshake, Judged};
 use crate::protocol::{Progress, Protocol};
@@ -128,8 +128,7 @@ impl MqttConnection {
         if let Ended::Refused(why) = ended
             && why != Reason::UnspecifiedError
         {
-            engine.farewell(why, &mut self.effects.out);
-            self.effects.send_out(turn);
+            self.effects.farewell(&engine, why, turn);
         }
         // Who takes over a client identifier goes on with its session. Before MQTT 5 no will is published then, as officially.
         let is_silent = reason == CloseReason::DuplicateClientId && self.effects.version != Version::V5;

@@ -14,11 +14,13 @@ use std::time::Instant;
 const KEPT_BYTES_MAX: usize = 1024;
 
 /// What the session engine is told when its call is over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Answer {
     Granted(PacketId, usize, Result<Qos, Reason>),
     Saved(PacketId),
     Stored(Ticket, Reason),
+    /// Something was not stored, and why.
+    NotStored(Ticket, Box<str>),
     /// There is room for what was put back.
     Room,
 }
@@ -53,6 +55,8 @@ pub(super) struct Effects {
     pub(super) subscriptions_max: usize,
     pub(super) answers: Vec<Answer>,
     refusal: Option<Reason>,
+    /// Why the connection ends, for people.
+    pub(super) why: Option<Box<str>>,
     /// With the streams of its account, once it is let in.
     pub(super) conversation: Option<Box<Conversation>>,
     /// Filters that wait for their consumers.
@@ -73,6 +77,7 @@ impl Effects {
             subscriptions_max: usize::MAX,
             answers: Vec::new(),
             refusal: None,
+            why: None,
             conversation: None,
             subscribing: Vec::new(),
         }
@@ -146,6 +151,9 @@ impl Effects {
                         conversation.received(id, turn);
                     }
                     engine.stored(ticket, reason, &mut out);
+                }
+                Answer::NotStored(ticket, why) => {
+                    engine.stored_because(ticket, Reason::QuotaExceeded, Some(&why), &mut out);
                 }
                 Answer::Room => {
                     self.deliver_found(engine, &mut out, turn);

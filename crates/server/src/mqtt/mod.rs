@@ -16,6 +16,7 @@ mod conversation;
 mod driven;
 mod effects;
 mod ending;
+mod farewell;
 mod mail;
 mod publish;
 mod session;
@@ -199,8 +200,7 @@ impl MqttConnection {
         let reason = match ended {
             Ended::Orderly | Ended::WithWill => CloseReason::ClientClosed,
             Ended::Refused(reason) => {
-                engine.farewell(reason, &mut self.effects.out);
-                self.effects.send_out(turn);
+                self.effects.farewell(&engine, reason, turn);
                 match reason {
                     Reason::KeepAliveTimeout => CloseReason::StaleConnection,
                     Reason::PacketTooLarge => CloseReason::MaxPayloadExceeded,
@@ -218,6 +218,7 @@ impl MqttConnection {
     #[cold]
     fn unreadable(&mut self, problem: DecodeError, turn: &mut Turn) {
         self.conduct().log(Event::ProtocolError, format_args!("{problem}"));
+        self.effects.why = Some(problem.to_string().into());
         match self.state {
             State::In(_) => self.end(Ended::Refused(problem.reason()), turn),
             _ => self.refuse_connect(problem, turn),

@@ -237,6 +237,7 @@ impl Effects {
     /// The client learns only by the end of its connection that something was not done, and does it again.
     fn failed(&mut self, what: &str, failure: &Failure) {
         self.conduct.log(Event::Warning, format_args!("{what}: {failure}"));
+        self.why = Some(format!("{what}: {failure}").into());
         self.refuse(Reason::UnspecifiedError);
     }
 
@@ -245,7 +246,7 @@ impl Effects {
             Ok(()) => self.answers.push(Answer::Stored(ticket, Reason::Success)),
             Err(failure) if self.version == Version::V5 && !matches!(ticket, Ticket::Received(_)) => {
                 self.conduct.log(Event::Warning, format_args!("unable to store a message: {failure}"));
-                self.answers.push(Answer::Stored(ticket, Reason::QuotaExceeded));
+                self.answers.push(Answer::NotStored(ticket, failure.to_string().into()));
             }
             Err(failure) => self.failed("unable to store a message", failure),
         }

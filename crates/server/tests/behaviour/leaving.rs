@@ -1,8 +1,11 @@
 //! Servers that join a cluster and leave it, and what clients are told of them. One that leaves for good says so, and the others forget it.
 
 use crate::common::Client;
+use crate::common::mqtt::{CONNECT, Device};
 use crate::common::waiting::{tries, wait_until};
 use dialtone_server::Server;
+use dialtone_server::policy::ListenerKind;
+use dialtone_wire::mqtt::Connect;
 use std::path::Path;
 
 /// A server of a cluster, which dials `routes`, and logs in `log`.
@@ -144,4 +147,54 @@ fn whether_a_server_that_ends_is_waited_for_is_configured() {
         await_routes(&mut client, &stays, 0);
     }
     stays.stop();
+}
+
+/// A server of a cluster with MQTT, whose streams are on the hub.
+fn start_with_mqtt(hub: &Server, routes: &[&Server]) -> Server {
+    let port = hub.node().settings.identity.port(ListenerKind::LeafNodes);
+    let top = format!(
+        "server_name: S{}, listen: '127.0.0.1:-1', lame_duck_grace_period: 1ms, \
+         mqtt {{ listen: '127.0.0.1:-1', js_domain: hub }}, no_auth_user: a, system_account: SYS, \
+         accounts {{ SYS {{ users: [ {{ user: s }} ] }}, A {{ users: [ {{ user: a }} ] }} }}, \
+         leafnodes {{ remotes: [ {{ url: 'nats://127.0.0.1:{port}', account: A }} ] }}",
+        routes.len()
+    );
+    Server::builder().options(crate::common::member(&top, "", routes)).quiet().start().expect("started")
+}
+
+/// A client of MQTT, once the streams can be reached.
+fn device(server: &Server, client_id: &str) -> Device {
+    let connected = tries("the hub has the streams").find_map(|()| {
+        let mut device = Device::connect(server, Connect { client_id, ..CONNECT });
+        device.next_or_end().map(|_| device)
+    });
+    connected.expect("tries have no end")
+}
+
+/// MQTT 5.0 §4.11.
+#[test]
+fn clients_of_mqtt_are_told_where_to_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = format!(
+        "server_name: H, jetstream {{ store_dir: '{}', domain: hub }}, leafnodes {{ listen: '127.0.0.1:-1' }}",
+        folder.path().display()
+    );
+    let hub = crate::common::start(crate::common::options(&hub));
+    let first = start_with_mqtt(&hub, &[]);
+    let second = start_with_mqtt(&hub, &[&first]);
+    let (mut client, told) = connect(&first);
+    await_url(&mut client, told, &address(&second), true);
+    drop(client);
+    let mut goes = device(&first, "d");
+    first.lame_duck();
+    let port = second.node().settings.identity.port(ListenerKind::Mqtt);
+    let said = goes.next();
+    assert!(said.contains("UseAnotherServer"), "{said}");
+    assert!(said.contains(&format!("ServerReference(\"127.0.0.1:{port}\")")), "{said}");
+    assert_eq!(goes.next_or_end(), None);
+    // The last one knows no other.
+    let mut goes = device(&second, "e");
+    second.lame_duck();
+    let said = goes.next();
+    assert!(said.contains("ServerShuttingDown") && !said.contains("ServerReference"), "{said}");
 }

@@ -5,8 +5,9 @@ use super::waiting::{self, Bounded};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use dialtone_wire::mqtt::{
-    Connect, Filters, Limits, Packet, PacketId, Parsed, Properties, PropertiesBuf, Property, Qos, Sender,
-    Subscribe, SubscribeOptions, Subscription, Version, encode, parse,
+    Connect, Delivery, Disconnect, Filters, Limits, Packet, PacketId, Parsed, Properties, PropertiesBuf,
+    Property, Publish, Qos, Reason, Sender, Subscribe, SubscribeOptions, Subscription, Topics, Unsubscribe,
+    Version, encode, parse,
 };
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -30,6 +31,21 @@ pub fn properties(list: &[Property<'_>]) -> PropertiesBuf {
 
 pub fn id(id: u16) -> PacketId {
     PacketId::new(id).expect("not 0")
+}
+
+/// Publishes a message, and reads the answer if there is one.
+pub fn publish(device: &mut Device, topic: &str, qos: Qos, number: u16, payload: &str) {
+    let delivery = match qos {
+        Qos::AtMostOnce => Delivery::AtMostOnce,
+        Qos::AtLeastOnce => Delivery::AtLeastOnce { id: id(number), dup: false },
+        Qos::ExactlyOnce => Delivery::ExactlyOnce { id: id(number), dup: false },
+    };
+    let (payload, properties) = (payload.as_bytes(), Properties::NONE);
+    device.send(&Packet::Publish(Publish { delivery, retain: false, topic, properties, payload }));
+    if qos != Qos::AtMostOnce {
+        let answer = device.next();
+        assert!(answer.contains("reason: Success") || answer.contains("NoMatching"), "{answer}");
+    }
 }
 
 pub struct Device {
@@ -77,6 +93,22 @@ impl Device {
         Filters::push(&mut filters, Subscription { filter, options }).expect("short");
         let properties = Properties::NONE;
         self.send(&Packet::Subscribe(Subscribe { id: id(9), properties, filters: Filters::of(&filters) }));
+        self.next()
+    }
+
+    /// Says DISCONNECT, and reads on until the server has closed the connection.
+    pub fn leave(mut self) {
+        let (reason, properties) = (Reason::Success, Properties::NONE);
+        self.send(&Packet::Disconnect(Disconnect { reason, properties }));
+        waiting::wait_until("the end", || self.next_or_end().is_none());
+    }
+
+    /// Ends a subscription, and reads the answer.
+    pub fn unsubscribe(&mut self, filter: &str) -> String {
+        let mut filters = Vec::new();
+        Topics::push(&mut filters, filter).expect("short");
+        let properties = Properties::NONE;
+        self.send(&Packet::Unsubscribe(Unsubscribe { id: id(9), properties, filters: Topics::of(&filters) }));
         self.next()
     }
 

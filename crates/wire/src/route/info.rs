@@ -68,6 +68,9 @@ pub struct Info {
     /// The same by WebSocket.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ws_connect_urls: Vec<String>,
+    /// The same of clients of MQTT. Official servers do not say that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mqtt_connect_urls: Vec<String>,
     /// Whether the server is in lame duck mode.
     #[serde(skip_serializing_if = "is_default", rename = "ldm")]
     pub lame_duck: bool,
