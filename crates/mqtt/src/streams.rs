@@ -130,6 +130,25 @@ pub fn message_consumer(settings: &Settings, client: Hash, filter: &str, nuid: &
     }
 }
 
+/// How long a shared subscription is kept of which no member is connected, where nothing is configured.
+const SHARED_AWAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The consumer of a shared subscription: each message goes to one member of the group that is connected, and is kept while none is.
+/// It is the same whoever makes it, and no session's, so that it goes only when nobody has come for a while.
+pub fn shared_consumer(settings: &Settings, group: &str, filter: &str) -> ConsumerConfig {
+    let hash = short_hash::<16>([group.as_bytes(), b" ", filter.as_bytes()].concat().as_slice());
+    let hash = String::from_utf8_lossy(&hash).into_owned();
+    let away = settings.streams.consumer_inactive_threshold;
+    ConsumerConfig {
+        durable_name: format!("$MQTT_SHARE_{hash}"),
+        filter_subject: format!("{}{filter}", Stream::Messages.prefix()),
+        deliver_subject: format!("$MQTT.sub.share.{hash}"),
+        deliver_group: hash,
+        inactive_threshold: nanos(if away.is_zero() { SHARED_AWAY_MAX } else { away }),
+        ..consumer(&settings.streams)
+    }
+}
+
 /// The consumer by which a session is reminded of PUBREL.
 pub fn release_consumer(settings: &Settings, client: Hash) -> ConsumerConfig {
     let client = client.as_str();
@@ -212,6 +231,21 @@ pub(crate) mod tests {
         assert_eq!(release.durable_name, "$MQTT_PUBREL_ZCesaM56");
         assert_eq!(release.filter_subject, "$MQTT.out.pubrel.ZCesaM56");
         assert_eq!(release.deliver_subject, "$MQTT.deliver.pubrel.ZCesaM56");
+    }
+
+    #[test]
+    fn a_shared_subscription_has_one_consumer_whoever_makes_it() {
+        let mut settings = settings();
+        let config = shared_consumer(&settings, "g", "t.>");
+        assert_eq!(shared_consumer(&settings, "g", "t.>"), config);
+        for (group, filter) in [("h", "t.>"), ("g", "t"), ("g t", ">")] {
+            assert_ne!(shared_consumer(&settings, group, filter).durable_name, config.durable_name);
+        }
+        assert_eq!(config.filter_subject, "$MQTT.msgs.t.>");
+        assert!(!config.deliver_group.is_empty() && config.deliver_subject.ends_with(&config.deliver_group));
+        assert_eq!(config.inactive_threshold.0, 180_000_000_000);
+        settings.streams.consumer_inactive_threshold = Duration::ZERO;
+        assert_eq!(shared_consumer(&settings, "g", "t").inactive_threshold.0, 86_400_000_000_000);
     }
 
     #[test]

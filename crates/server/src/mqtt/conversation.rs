@@ -9,6 +9,7 @@ use dialtone_broker::kind::Entry;
 use dialtone_broker::peer::{Basics, ClientId, Peer, Place as Seat};
 use dialtone_broker::subscription::Subscription;
 use dialtone_config::options::{Mqtt, MqttStreams};
+use dialtone_jetstream::config::ConsumerConfig;
 use dialtone_mqtt::record::Record;
 use dialtone_mqtt::streams::{Hash, Settings, StreamOptions, inactive_threshold};
 use dialtone_mqtt::talk::{For, Retained, Send, Talk};
@@ -24,7 +25,7 @@ const BACKLOG_MAX: usize = 1024;
 
 /// A consumer of the session, in this connection.
 pub(super) struct Consumer {
-    /// Its key in the record.
+    /// Its key, in the record, too, if it is the session's own.
     pub(super) key: String,
     /// The filter of NATS.
     pub(super) filter: Box<[u8]>,
@@ -150,13 +151,19 @@ impl Conversation {
             finding: HashMap::new(),
             retained: VecDeque::new(),
         };
-        conversation.tap(&conversation.talk.answers(), mail::For::Answers, turn);
+        conversation.tap(&conversation.talk.answers(), None, mail::For::Answers, turn);
         conversation
     }
 
-    /// Has the inlet take what is published to `filter`.
-    pub(super) fn tap(&self, filter: &[u8], what: mail::For, turn: &mut Turn) -> Arc<Subscription> {
-        let tap = Subscription::new(self.inlet.clone(), filter, None, what.sid().as_bytes());
+    /// Has the inlet take what is published to `filter`, as a member of a queue group if there is one.
+    pub(super) fn tap(
+        &self,
+        filter: &[u8],
+        queue: Option<&[u8]>,
+        what: mail::For,
+        turn: &mut Turn,
+    ) -> Arc<Subscription> {
+        let tap = Subscription::new(self.inlet.clone(), filter, queue, what.sid().as_bytes());
         turn.subscribe(&self.account, &tap);
         tap
     }
@@ -188,11 +195,12 @@ impl Conversation {
         key: String,
         filter: &[u8],
         (options, id): (SubscribeOptions, Option<SubscriptionId>),
-        deliver_subject: &str,
+        config: &ConsumerConfig,
         turn: &mut Turn,
     ) -> u32 {
         let number = self.next_number();
-        let tap = self.tap(deliver_subject.as_bytes(), mail::For::Consumer(number), turn);
+        let queue = Some(config.deliver_group.as_bytes()).filter(|group| !group.is_empty());
+        let tap = self.tap(config.deliver_subject.as_bytes(), queue, mail::For::Consumer(number), turn);
         self.consumers.insert(number, Consumer { key, filter: filter.into(), options, id, tap });
         number
     }

@@ -199,7 +199,7 @@ impl MqttConnection {
         }
         if let Some(config) = &conversation.record.pubrel {
             let subject = config.deliver_subject.clone();
-            conversation.tap(subject.as_bytes(), For::Releases, turn);
+            conversation.tap(subject.as_bytes(), None, For::Releases, turn);
         }
         self.open(&asked, session, &resumed, turn);
         self.with_engine(turn, |_, effects, _| {

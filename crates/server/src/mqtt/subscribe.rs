@@ -9,8 +9,11 @@ use data_encoding::BASE32_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::permission::{self, Subscribe};
 use dialtone_broker::subscription::{MqttOptions, Subscription};
+use dialtone_jetstream::config::ConsumerConfig;
 use dialtone_mqtt::record::consumer_key;
-use dialtone_mqtt::streams::{Hash, Stream, inactive_threshold, message_consumer, release_consumer};
+use dialtone_mqtt::streams::{
+    Hash, Stream, inactive_threshold, message_consumer, release_consumer, shared_consumer,
+};
 use dialtone_mqtt::talk::{Failure, For};
 use dialtone_subject::is_valid_filter;
 use dialtone_wire::mqtt::subject::map_filter;
@@ -20,18 +23,24 @@ use dialtone_wire::quoted;
 /// What stands behind the name of the subscription for the level above `#`. The official name.
 const PARENT_SUFFIX: &[u8] = b" fwc";
 /// What stands between the queue group of a shared subscription and its filter, in its name.
-const GROUP_END: &[u8] = b" ";
+const GROUP_END: &str = " ";
 
 /// A subscription of the broker: what it asks for, and its name.
 pub(super) struct Part {
     pub(super) filter: Vec<u8>,
     sid: Vec<u8>,
     pub(super) is_parent: bool,
+    group: Option<Box<str>>,
 }
 
 impl Part {
+    /// The key of its consumer.
     fn key(&self) -> String {
-        consumer_key(&String::from_utf8_lossy(&self.filter), self.is_parent)
+        let key = consumer_key(&String::from_utf8_lossy(&self.filter), self.is_parent);
+        match &self.group {
+            Some(group) => [group, GROUP_END, &key].concat(),
+            None => key,
+        }
     }
 }
 
@@ -39,15 +48,15 @@ impl Part {
 pub(super) fn parts(filter: &str, group: Option<&str>) -> Result<Vec<Part>, Reason> {
     let mut subject = Vec::new();
     let mapped = map_filter(&mut subject, filter).map_err(|_| Reason::TopicFilterInvalid)?;
-    let before = group.map_or(Vec::new(), |group| [group.as_bytes(), GROUP_END].concat());
-    let whole =
-        Part { filter: mapped.filter.to_vec(), sid: [&*before, mapped.filter].concat(), is_parent: false };
-    let parent = mapped.parent.map(|parent| Part {
-        filter: parent.to_vec(),
-        sid: [&*before, parent, PARENT_SUFFIX].concat(),
-        is_parent: true,
-    });
-    Ok(std::iter::once(whole).chain(parent).collect())
+    let before = group.map_or(Vec::new(), |group| [group, GROUP_END].concat().into_bytes());
+    let part = |filter: &[u8], is_parent: bool| Part {
+        filter: filter.to_vec(),
+        sid: [&*before, filter, if is_parent { PARENT_SUFFIX } else { b"" }].concat(),
+        is_parent,
+        group: group.map(Box::from),
+    };
+    let parent = mapped.parent.map(|parent| part(parent, true));
+    Ok(std::iter::once(part(mapped.filter, false)).chain(parent).collect())
 }
 
 /// What a client subscribes to.
@@ -74,10 +83,6 @@ impl Effects {
     /// Subscribes to a filter, or subscribes anew.
     pub(super) fn subscribe(&mut self, mut subscribing: Subscribing, turn: &mut Turn) {
         let (packet, at) = (subscribing.packet, subscribing.at);
-        // Those who share a subscription share no consumer, so each message would come to all of them.
-        if subscribing.wanted.group.is_some() {
-            subscribing.wanted.options.qos = Qos::AtMostOnce;
-        }
         let parts = match self.permitted(&subscribing.wanted) {
             Ok(parts) => parts,
             Err(reason) => return self.answers.push(Answer::Granted(packet, at, Err(reason))),
@@ -121,28 +126,21 @@ impl Effects {
                 (known.options, known.id) = (options, id);
                 continue;
             }
-            let nuid = BASE32_NOPAD.encode(&crate::random::random::<[u8; 14]>());
-            let filter = String::from_utf8_lossy(&part.filter).into_owned();
-            let mut config = message_consumer(&conversation.settings, client, &filter, &nuid);
-            config.inactive_threshold =
-                inactive_threshold(&conversation.settings, conversation.record.expiry);
-            conversation.open_consumer(
-                key.clone(),
-                &part.filter,
-                (options, id),
-                &config.deliver_subject,
-                turn,
-            );
+            let config = conversation.consumer_config(client, part);
+            conversation.open_consumer(key.clone(), &part.filter, (options, id), &config, turn);
             let of = For::Filter { packet, at, is_parent: part.is_parent };
             conversation.say(turn, |talk, now, send| talk.create_consumer(now, &config, of, send));
-            conversation.record.consumers.insert(key, config);
+            // That of a shared subscription is no session's, and nobody who leaves it deletes it.
+            if part.group.is_none() {
+                conversation.record.consumers.insert(key, config);
+            }
             unmade += 1;
         }
         if options.qos == Qos::ExactlyOnce && conversation.record.pubrel.is_none() {
             let mut config = release_consumer(&conversation.settings, client);
             config.inactive_threshold =
                 inactive_threshold(&conversation.settings, conversation.record.expiry);
-            conversation.tap(config.deliver_subject.as_bytes(), mail::For::Releases, turn);
+            conversation.tap(config.deliver_subject.as_bytes(), None, mail::For::Releases, turn);
             conversation.say(turn, |talk, now, send| talk.create_consumer(now, &config, For::Releases, send));
             conversation.record.pubrel = Some(config);
         }
@@ -222,16 +220,12 @@ impl Effects {
         {
             for part in &parts {
                 let key = part.key();
-                let subject =
-                    conversation.record.consumers.get(&key).map(|config| config.deliver_subject.clone());
-                if let Some(subject) = subject {
-                    conversation.open_consumer(
-                        key,
-                        &part.filter,
-                        (wanted.options, wanted.id),
-                        &subject,
-                        turn,
-                    );
+                let config = match &part.group {
+                    Some(group) => Some(conversation.shared_again(group, part, turn)),
+                    None => conversation.record.consumers.get(&key).cloned(),
+                };
+                if let Some(config) = config {
+                    conversation.open_consumer(key, &part.filter, (wanted.options, wanted.id), &config, turn);
                 }
             }
         }
@@ -294,6 +288,27 @@ impl Effects {
 }
 
 impl Conversation {
+    /// What the consumer of a subscription is made as.
+    fn consumer_config(&self, client: Hash, part: &Part) -> ConsumerConfig {
+        let filter = String::from_utf8_lossy(&part.filter);
+        if let Some(group) = &part.group {
+            return shared_consumer(&self.settings, group, &filter);
+        }
+        let nuid = BASE32_NOPAD.encode(&crate::random::random::<[u8; 14]>());
+        let inactive_threshold = inactive_threshold(&self.settings, self.record.expiry);
+        ConsumerConfig { inactive_threshold, ..message_consumer(&self.settings, client, &filter, &nuid) }
+    }
+
+    /// Makes the consumer of a shared subscription of a session before, which has gone if no member came for long. Nobody waits for it.
+    fn shared_again(&mut self, group: &str, part: &Part, turn: &mut Turn) -> ConsumerConfig {
+        let config = shared_consumer(&self.settings, group, &String::from_utf8_lossy(&part.filter));
+        if let Some(packet) = PacketId::new(1) {
+            let of = For::Filter { packet, at: usize::MAX, is_parent: part.is_parent };
+            self.say(turn, |talk, now, send| talk.create_consumer(now, &config, of, send));
+        }
+        config
+    }
+
     fn delete_consumer(&mut self, key: &str, turn: &mut Turn) {
         self.close_consumer(key, turn);
         if let Some(config) = self.record.consumers.remove(key) {
