@@ -4,13 +4,11 @@ use super::{Client, publish};
 use crate::log::Event;
 use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
-use dialtone_broker::rate::{Admission, Limiter, RateLimits};
+use dialtone_broker::rate::{Admission, Limiter};
 use dialtone_broker::sharing::Mapped;
 use dialtone_wire::client::Op;
 use dialtone_wire::header::Denial;
 use dialtone_wire::message::Message;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often the log shows that a connection's messages are refused.
@@ -30,28 +28,11 @@ pub(super) struct Rated {
 impl Client {
     /// Takes over the rate limits of its account and its user. If they are others than before, it waits no longer.
     pub(super) fn take_rates(&mut self, now: Instant) {
-        let limits = self.find_rates(now);
+        let limits = self.conduct.rate_limits(now);
         if !self.rated.as_ref().is_some_and(|rated| rated.limiter.is_of(&limits)) {
             let rated = |limiter| Box::new(Rated { limiter, until: None, drawn: None, logged: None });
             self.rated = Limiter::new(limits).map(rated);
         }
-    }
-
-    fn find_rates(&self, now: Instant) -> Vec<Arc<RateLimits>> {
-        let rules = &self.conduct.policy.rates;
-        let Some(account) = self.conduct.place.account.as_ref().filter(|_| !rules.are_empty()) else {
-            return Vec::new();
-        };
-        let defaults_hold =
-            self.conduct.node.accounts.system().is_none_or(|system| !Arc::ptr_eq(&system, account));
-        // Users of tokens may be called like one of the configuration.
-        let configured = if self.conduct.session.claimed().is_none() { &*self.conduct.user } else { "" };
-        let rates = &self.conduct.node.connections.rates;
-        let of_account = rules.of_account(&account.name, defaults_hold);
-        let of_user = rules.of_user(&account.name, configured, defaults_hold);
-        let of_account = rates.find(&account.name, None, of_account, now);
-        let of_user = rates.find(&account.name, Some(&self.conduct.user), of_user, now);
-        of_account.into_iter().chain(of_user).collect()
     }
 
     /// Whether a message of it waits, and all behind it.
@@ -87,11 +68,8 @@ impl Client {
         let admission = rated.limiter.admit(message.subject, mapped, message.body_bytes() as u64, now);
         if let Admission::Wait(wait) = admission {
             rated.until = Some(now + wait);
-            self.conduct.session.delayed_msgs.fetch_add(1, Ordering::Relaxed);
-            if let Some(account) = &self.conduct.place.account {
-                account.delayed_msgs.fetch_add(1, Ordering::Relaxed);
-            }
         }
+        self.conduct.count_admission(admission);
         admission
     }
 
@@ -114,10 +92,6 @@ impl Client {
             self.trace(&Op::Publish(*message));
         }
         batch.add(message);
-        self.conduct.session.refused_msgs.fetch_add(1, Ordering::Relaxed);
-        if let Some(account) = &self.conduct.place.account {
-            account.refused_msgs.fetch_add(1, Ordering::Relaxed);
-        }
         let subject = String::from_utf8_lossy(message.subject);
         let now = turn.now();
         if let Some(rated) = &mut self.rated

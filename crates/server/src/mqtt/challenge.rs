@@ -102,7 +102,7 @@ impl MqttConnection {
         let effects = &mut self.effects;
         effects.conduct.set_expiry(turn.now());
         effects.conduct.hold_pings();
-        effects.take_limits();
+        effects.take_limits(turn.now());
         let done = self.challenges.succeed(engine.agreed().packet_bytes_max, &mut effects.out);
         effects.send_out(turn);
         if let Err(reason) = done {

@@ -161,7 +161,7 @@ impl MqttConnection {
         let State::Asking(asked) = std::mem::replace(&mut self.state, State::Over) else { return };
         let effects = &mut self.effects;
         effects.conduct.hold_pings();
-        effects.take_limits();
+        effects.take_limits(turn.now());
         effects.client_id = asked.client_id.clone();
         let claimed = self.claim(&asked.client_id, turn);
         match claimed {

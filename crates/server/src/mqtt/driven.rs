@@ -57,6 +57,14 @@ impl Protocol for MqttConnection {
         let mut progress = self.take(input, turn);
         let waiting = self.is_waiting().then(|| turn.now() + WAITING_MAX);
         progress.pause = self.effects.conduct.checking_until(turn.now()).or(waiting);
+        if let Some(until) = self.effects.delayed_until(turn.now()) {
+            progress.pause = progress.pause.max(Some(until));
+            progress.resumes = waiting.is_none();
+            // What it says meanwhile is not heard.
+            if let State::In(engine) = &mut self.state {
+                engine.hear(until);
+            }
+        }
         progress
     }
 

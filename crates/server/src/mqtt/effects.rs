@@ -1,6 +1,7 @@
 //! What the server does for a client of MQTT, as its session engine asks for it.
 
 use super::conversation::Conversation;
+use super::rates::Rated;
 use super::subscribe::{Subscribing, Wanted};
 use crate::conduct::{Allowance, Conduct};
 use crate::log::Event;
@@ -50,9 +51,8 @@ pub(super) struct Effects {
     pub(super) out: Vec<u8>,
     pub(super) scratch: Scratch,
     pub(super) batch: Batch,
-    /// Bytes of headers and payload of a message.
-    pub(super) payload_bytes_max: usize,
-    pub(super) subscriptions_max: usize,
+    pub(super) allowance: Allowance,
+    pub(super) rated: Option<Box<Rated>>,
     pub(super) answers: Vec<Answer>,
     refusal: Option<Reason>,
     /// Why the connection ends, for people.
@@ -73,8 +73,8 @@ impl Effects {
             out: Vec::new(),
             scratch: Scratch::default(),
             batch: Batch::default(),
-            payload_bytes_max: usize::MAX,
-            subscriptions_max: usize::MAX,
+            allowance: Allowance { payload_bytes_max: usize::MAX, subscriptions_max: usize::MAX },
+            rated: None,
             answers: Vec::new(),
             refusal: None,
             why: None,
@@ -191,10 +191,9 @@ impl Effects {
     }
 
     /// Takes over the limits of the server, its account and its user, of which the least counts.
-    pub(super) fn take_limits(&mut self) {
-        let Allowance { payload_bytes_max, subscriptions_max } = self.conduct.allowance();
-        self.payload_bytes_max = payload_bytes_max;
-        self.subscriptions_max = subscriptions_max;
+    pub(super) fn take_limits(&mut self, now: Instant) {
+        self.allowance = self.conduct.allowance();
+        self.take_rates(now);
     }
 
     /// Counts what came, for the connection, its account and the server; and lets go of buffers that have become large.

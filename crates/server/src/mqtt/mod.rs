@@ -19,6 +19,7 @@ mod ending;
 mod farewell;
 mod mail;
 mod publish;
+mod rates;
 mod session;
 mod stored;
 mod subscribe;
@@ -121,7 +122,7 @@ impl MqttConnection {
         conduct.heard(turn.now());
         if conduct.is_outdated() {
             conduct.renew();
-            self.effects.take_limits();
+            self.effects.take_limits(turn.now());
         }
         self.take_place(turn.now());
         let mut progress = Progress::default();
@@ -130,7 +131,8 @@ impl MqttConnection {
         }
         while !self.peer().is_closing() {
             let rest = input.get(progress.used..).unwrap_or_default();
-            if rest.is_empty() || self.is_waiting() || matches!(self.state, State::Over) {
+            let is_held = self.is_waiting() || self.effects.delayed_until(turn.now()).is_some();
+            if rest.is_empty() || is_held || matches!(self.state, State::Over) {
                 break;
             }
             match parse(rest, &self.limits) {
@@ -228,7 +230,7 @@ impl MqttConnection {
     /// Takes over its rights and limits, if they are others than before.
     fn take_place(&mut self, now: Instant) {
         if self.effects.conduct.take_place(now) {
-            self.effects.take_limits();
+            self.effects.take_limits(now);
         }
     }
 }

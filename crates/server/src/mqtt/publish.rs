@@ -14,6 +14,7 @@ use dialtone_wire::message::Message;
 use dialtone_wire::mqtt::subject::{put_subject, put_topic};
 use dialtone_wire::mqtt::{PacketId, PropertiesBuf, Reason, Version};
 use dialtone_wire::quoted;
+use std::time::Instant;
 
 /// Subjects of the streams that keep sessions and messages: no client may use them.
 const OWN_PREFIX: &[u8] = b"$MQTT.";
@@ -38,7 +39,7 @@ impl Effects {
     /// Publishes a message, and answers for it if it has a ticket.
     #[inline]
     pub(super) fn publish(&mut self, published: &Published<'_>, ticket: Option<Ticket>, turn: &mut Turn) {
-        let reason = self.deliver(published, turn);
+        let reason = self.deliver(published, matches!(ticket, Some(Ticket::Released(_))), turn);
         if self.is_refused() {
             return;
         }
@@ -74,8 +75,9 @@ impl Effects {
     }
 
     /// Delivers a message in the account. How it went: before MQTT 5 no client is told. Its subject, as it was delivered, is left in the scratch.
+    /// `is_counted`: it was held against rate limits when it came.
     #[inline]
-    fn deliver(&mut self, published: &Published<'_>, turn: &mut Turn) -> Reason {
+    fn deliver(&mut self, published: &Published<'_>, is_counted: bool, turn: &mut Turn) -> Reason {
         if let Err(reason) = self.take_subject(published.topic) {
             return reason;
         }
@@ -84,7 +86,7 @@ impl Effects {
         framed.clear();
         headers::put_published(framed, published.qos, marks, published.properties, Response::Reply);
         let header_bytes = framed.len();
-        if header_bytes + published.payload.len() > self.payload_bytes_max {
+        if header_bytes + published.payload.len() > self.allowance.payload_bytes_max {
             self.refuse(Reason::PacketTooLarge);
             return Reason::PacketTooLarge;
         }
@@ -96,7 +98,13 @@ impl Effects {
         if is_own(&self.scratch.subject) {
             return Reason::NotAuthorized;
         }
+        let written = self.rated.as_ref().filter(|_| !is_counted).map(|_| self.scratch.subject.clone());
         self.map_subject(turn);
+        if let Some(written) = written
+            && let Err(reason) = self.admit_mapped(&written, turn.now())
+        {
+            return reason;
+        }
         self.deliver_as(header_bytes, published, turn)
     }
 
@@ -128,6 +136,17 @@ impl Effects {
             // Nobody has the empty subject.
             Mapped::Lost => self.scratch.subject.clear(),
         }
+    }
+
+    /// Holds the message in the scratch against the rate limits.
+    #[cold]
+    fn admit_mapped(&mut self, written: &[u8], now: Instant) -> Result<(), Reason> {
+        let mapped = std::mem::take(&mut self.scratch.subject);
+        let is_other = mapped != written && !mapped.is_empty();
+        let bytes = self.scratch.framed.len().saturating_sub(2);
+        let admitted = self.admit(written, is_other.then_some(&*mapped), bytes, now);
+        self.scratch.subject = mapped;
+        admitted
     }
 
     #[inline]
@@ -184,13 +203,20 @@ impl Effects {
             published.properties,
             Response::Reply,
         );
-        if header.len() + published.payload.len() > self.payload_bytes_max {
+        if header.len() + published.payload.len() > self.allowance.payload_bytes_max {
             return self.refuse(Reason::PacketTooLarge);
         }
         let may = self.conduct.place.account.as_ref().is_some_and(|account| account.maps())
             || self.may_publish_to(&self.scratch.subject, turn);
         if !may {
             let reason = self.publish_denied(&self.scratch.subject);
+            return self.answers.push(Answer::Stored(Ticket::Held(id), reason));
+        }
+        let subject = std::mem::take(&mut self.scratch.subject);
+        let bytes = header.len() + published.payload.len();
+        let admitted = self.admit(&subject, None, bytes, turn.now());
+        self.scratch.subject = subject;
+        if let Err(reason) = admitted {
             return self.answers.push(Answer::Stored(Ticket::Held(id), reason));
         }
         let Self { conversation, scratch, client_id, .. } = self;

@@ -260,7 +260,7 @@ impl Effects {
         if !is_valid_filter(filter) || is_long {
             return Err(Reason::TopicFilterInvalid);
         }
-        if conduct.peer().subscriptions().len() >= self.subscriptions_max {
+        if conduct.peer().subscriptions().len() >= self.allowance.subscriptions_max {
             return Err(Reason::QuotaExceeded);
         }
         Ok(())

@@ -22,6 +22,7 @@ mod log;
 mod metrics;
 mod mqtt_auth;
 mod mqtt_sessions;
+mod mqtt_limits;
 mod mqtt_shared;
 mod mqtt_sn;
 mod network;
