@@ -23,6 +23,8 @@ pub(crate) struct ClientIds {
     prepared: Mutex<HashSet<AccountId>>,
     /// Wills that wait.
     pub(crate) late_wills: LateWills,
+    /// Accounts in which somebody subscribes to what the server tells of itself, and whether that is published now and then.
+    told: Mutex<Told>,
     /// Whether a client has asked for messages with the flag of retained ones as it was published.
     keep_flags: AtomicBool,
 }
@@ -73,7 +75,42 @@ pub(crate) enum Claimed {
     OfAnother,
 }
 
+#[derive(Default)]
+struct Told {
+    accounts: HashSet<AccountId>,
+    is_published: bool,
+}
+
 impl ClientIds {
+    /// How many of an account are connected.
+    pub(crate) fn count(&self, account: AccountId) -> usize {
+        self.held.lock().keys().filter(|(of, _)| *of == account).count()
+    }
+
+    /// Somebody of an account subscribes to what the server tells of itself. True: somebody has to begin to publish that.
+    pub(crate) fn tell_account(&self, account: AccountId) -> bool {
+        let mut told = self.told.lock();
+        told.accounts.insert(account);
+        !std::mem::replace(&mut told.is_published, true)
+    }
+
+    /// Whether somebody of an account may subscribe to that.
+    pub(crate) fn is_told(&self, account: AccountId) -> bool {
+        self.told.lock().accounts.contains(&account)
+    }
+
+    /// Nobody of the account does.
+    pub(crate) fn tell_no_more(&self, account: AccountId) {
+        self.told.lock().accounts.remove(&account);
+    }
+
+    /// Whether somebody may; if nobody does, nothing needs to be published any more.
+    pub(crate) fn are_told(&self) -> bool {
+        let mut told = self.told.lock();
+        told.is_published = !told.accounts.is_empty();
+        told.is_published
+    }
+
     /// Whether the streams of an account are known to be there.
     pub(crate) fn is_prepared(&self, account: AccountId) -> bool {
         self.prepared.lock().contains(&account)

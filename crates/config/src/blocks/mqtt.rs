@@ -37,6 +37,9 @@ block! {
         downgrade_qos2_subscribe: bool = false,
             downgrade_qos2_subscribe: "Grant subscriptions quality of service 1 at most.",
             read (reader::boolean), Within(Restarts);
+        broker_topics: bool = false,
+            broker_topics: "Tell clients by topics below `$SYS/broker/` what happens in their account; nobody publishes below `$SYS/` then.",
+            read (reader::boolean), Within(Reloads);
         /// How streams keep what clients are owed.
         streams: MqttStreams = MqttStreams::default();
     }

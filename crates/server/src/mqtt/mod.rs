@@ -10,6 +10,7 @@
 //! that passed its gate; subjects that streams of MQTT use for themselves are nobody's; a session is read when the connection that had it
 //! before has written or deleted it.
 
+mod broker_topics;
 mod challenge;
 mod connect;
 mod conversation;

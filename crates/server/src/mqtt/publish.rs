@@ -95,7 +95,7 @@ impl Effects {
         // The official count is short by the line end.
         self.batch.msgs += 1;
         self.batch.bytes += framed.len().saturating_sub(4) as u64;
-        if is_own(&self.scratch.subject) {
+        if is_own(&self.scratch.subject) || self.is_told(&self.scratch.subject) {
             return Reason::NotAuthorized;
         }
         let written = self.rated.as_ref().filter(|_| !is_counted).map(|_| self.scratch.subject.clone());
@@ -187,6 +187,7 @@ impl Effects {
         let message = Message { subject, reply: None, header_bytes: 0, framed: b"\r\n" };
         let (peer, place) = (&self.conduct.session.peer, &self.conduct.place);
         !is_own(subject)
+            && !self.is_told(subject)
             && permission::publish(peer, place.permissions.as_deref(), &message, turn.now()).is_ok()
     }
 

@@ -237,11 +237,16 @@ impl Effects {
     pub(super) fn find_retained(&mut self, packet: PacketId, turn: &mut Turn) {
         let is_its = |of: &mut Subscribing| of.packet == packet && of.unmade == 0;
         let found: Vec<Subscribing> = self.subscribing.extract_if(.., is_its).collect();
-        let Some(conversation) = &mut self.conversation else { return };
         for Subscribing { wanted, .. } in found {
             let Ok(parts) = parts(&wanted.filter, wanted.group.as_deref()) else { continue };
             let filters: Vec<&[u8]> = parts.iter().map(|part| &*part.filter).collect();
+            let told = self.told(&filters);
+            let Some(conversation) = &mut self.conversation else { return };
             let number = conversation.note_finding(wanted.options, wanted.id);
+            if !told.is_empty() {
+                conversation.retained.extend(told.into_iter().map(|told| (number, Some(Box::new(told)))));
+                self.answers.push(Answer::Room);
+            }
             conversation.say(turn, |talk, now, send| talk.retained(now, number, &filters, send));
         }
     }
