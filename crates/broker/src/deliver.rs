@@ -350,12 +350,16 @@ impl Turn {
     /// Stages a message for one target. False if its subscription got its maximum of messages before.
     #[inline(always)]
     fn stage_message(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
-        let peer = target.subscription.peer();
-        if !peer.is_usual()
-            && let Some(is_staged) = self.stage_unusual(target, delivery)
-        {
-            return is_staged;
+        match target.subscription.peer().is_usual() {
+            true => self.stage_usual(target, delivery),
+            false => self.stage_unusual(target, delivery),
         }
+    }
+
+    /// A target that is a connection of the client protocol.
+    #[inline(always)]
+    fn stage_usual(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
+        let peer = target.subscription.peer();
         match target.subscription.count() {
             Counted::Deliver => {}
             Counted::DeliverLast => {
@@ -397,19 +401,20 @@ impl Turn {
         true
     }
 
-    /// A target that is inside the server, or speaks another protocol. `None`: it is like the others, but producers wait for it.
+    /// A target that is inside the server, speaks another protocol, or that producers wait for. No way leads from here back into the path of
+    /// the others, which would cost each delivery several instructions.
     #[inline(never)]
-    fn stage_unusual(&mut self, target: &Target, delivery: &Delivery<'_>) -> Option<bool> {
+    fn stage_unusual(&mut self, target: &Target, delivery: &Delivery<'_>) -> bool {
         let peer = target.subscription.peer();
         if peer.stalls() {
             self.stalled.get_or_insert_with(|| peer.clone());
         }
         if peer.inlet().is_some() {
-            return Some(self.stage_inside(target, delivery));
+            return self.stage_inside(target, delivery);
         }
         match peer.format() {
-            Format::Client => None,
-            Format::Mqtt(version) => Some(self.stage_mqtt(target, delivery, version)),
+            Format::Client => self.stage_usual(target, delivery),
+            Format::Mqtt(version) => self.stage_mqtt(target, delivery, version),
         }
     }
 
