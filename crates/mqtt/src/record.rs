@@ -32,9 +32,9 @@ pub struct Record {
     /// Its subscriptions.
     pub subscriptions: Vec<Subscribed>,
     /// Its consumers, by [`consumer_key`].
-    pub consumers: BTreeMap<String, ConsumerConfig>,
+    pub consumers: BTreeMap<String, Box<ConsumerConfig>>,
     /// The consumer by which it is reminded of PUBREL.
-    pub pubrel: Option<ConsumerConfig>,
+    pub pubrel: Option<Box<ConsumerConfig>>,
     /// How long it outlives its connection.
     pub expiry: Expiry,
     /// When its connection ended, in seconds since 1970; 0: it has not.
@@ -92,8 +92,8 @@ impl Record {
             clean: written.clean,
             user: more.user,
             subscriptions,
-            consumers: written.cons,
-            pubrel: written.pubrel,
+            consumers: written.cons.into_iter().map(|(key, config)| (key, Box::new(config))).collect(),
+            pubrel: written.pubrel.map(Box::new),
             expiry,
             ended: more.ended,
         })
@@ -131,8 +131,8 @@ impl Record {
             id: self.id.clone(),
             clean: self.clean,
             subs,
-            cons: self.consumers.clone(),
-            pubrel: self.pubrel.clone(),
+            cons: self.consumers.iter().map(|(key, config)| (key.clone(), (**config).clone())).collect(),
+            pubrel: self.pubrel.as_deref().cloned(),
             more: Some(more).filter(|more| *more != More::default()),
         })
     }
@@ -184,14 +184,14 @@ mod tests {
         let (settings, client) = (settings(), Hash::of("sub"));
         let consumers = [("t", true, "l3"), ("t.>", false, "ZV")];
         let consumers = consumers.map(|(filter, is_parent, nuid)| {
-            (consumer_key(filter, is_parent), message_consumer(&settings, client, filter, nuid))
+            (consumer_key(filter, is_parent), Box::new(message_consumer(&settings, client, filter, nuid)))
         });
         let record = Record {
             origin: "NUmM6cRx".into(),
             id: "sub".into(),
             subscriptions: vec![plain("t/#", Qos::AtLeastOnce), plain("v", Qos::AtMostOnce)],
             consumers: consumers.into(),
-            pubrel: Some(release_consumer(&settings, client)),
+            pubrel: Some(Box::new(release_consumer(&settings, client))),
             expiry: Expiry::Never,
             ..Record::default()
         };

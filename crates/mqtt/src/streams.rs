@@ -10,7 +10,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 /// What is asked of streams, by the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamOptions {
     /// After how long an unacknowledged message is sent again.
     pub ack_wait: Duration,
@@ -27,7 +27,7 @@ pub struct StreamOptions {
 }
 
 /// Where what is kept is asked for, and by whom.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The hash of this server's name.
     pub server: Hash,

@@ -51,7 +51,13 @@ impl Subscriptions {
     pub(crate) fn insert(&mut self, new: Subscribed) {
         match self.0.iter_mut().find(|subscribed| subscribed.filter == new.filter) {
             Some(subscribed) => *subscribed = new,
-            None => self.0.push(new),
+            None => {
+                // Most sessions have one or two.
+                if self.0.len() == self.0.capacity() {
+                    self.0.reserve_exact(self.0.len().max(1));
+                }
+                self.0.push(new);
+            }
         }
     }
 

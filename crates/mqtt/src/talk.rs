@@ -224,7 +224,19 @@ impl Talk {
         }
         let is_nobody = message.headers().starts_with(b"NATS/1.0 503");
         let answer = if is_nobody { Err(Failure::Nobody) } else { Ok(message.payload()) };
+        // Whoever publishes asks again at once.
+        let was_for_message = matches!(waiting.asked, Asked::Store(_));
         self.answered(now, waiting.asked, answer, send, out);
+        if self.waiting.is_empty() && !was_for_message {
+            self.rest();
+        }
+    }
+
+    /// Gives back what is not needed while nothing is asked: most connections are silent.
+    fn rest(&mut self) {
+        (self.waiting, self.deadlines) = (HashMap::new(), VecDeque::new());
+        self.finding.rest();
+        self.draft.rest();
     }
 
     /// When [`Self::expire`] is to be called, if nothing is answered before.

@@ -21,6 +21,8 @@ pub(crate) struct ClientIds {
     held: Mutex<HashMap<(AccountId, Arc<str>), Held>>,
     /// Accounts whose streams of MQTT are known to be there.
     prepared: Mutex<HashSet<AccountId>>,
+    /// What streams were last asked for: all connections have it in common.
+    settings: Mutex<Option<Arc<Settings>>>,
     /// Wills that wait.
     pub(crate) late_wills: LateWills,
     /// Accounts in which somebody subscribes to what the server tells of itself, and whether that is published now and then.
@@ -109,6 +111,15 @@ impl ClientIds {
         let mut told = self.told.lock();
         told.is_published = !told.accounts.is_empty();
         told.is_published
+    }
+
+    /// The same settings, as other connections have them.
+    pub(crate) fn share_settings(&self, settings: Settings) -> Arc<Settings> {
+        let mut shared = self.settings.lock();
+        match &*shared {
+            Some(shared) if **shared == settings => shared.clone(),
+            _ => shared.insert(Arc::new(settings)).clone(),
+        }
     }
 
     /// Whether the streams of an account are known to be there.

@@ -144,6 +144,10 @@ impl Connection {
         let is = |waiting: &Waiting| waiting.packet == packet && waiting.undecided.is_empty();
         let Some(at) = self.waiting.iter().position(is) else { return };
         let waiting = self.waiting.remove(at);
+        if self.waiting.is_empty() {
+            // Most clients subscribe once.
+            self.waiting = Vec::new();
+        }
         let Some(reasons) = Reasons::of(&waiting.codes) else { return };
         let (id, properties) = (packet, Properties::NONE);
         let answer = match waiting.asked {

@@ -22,6 +22,13 @@ impl Draft {
         Self { subject: Vec::new(), header_bytes: 0, framed: Vec::new(), reply: answers, answers_bytes }
     }
 
+    /// Gives back the room of the last message.
+    pub(super) fn rest(&mut self) {
+        (self.subject, self.framed) = (Vec::new(), Vec::new());
+        self.reply.truncate(self.answers_bytes);
+        self.reply.shrink_to_fit();
+    }
+
     /// What the subjects of answers begin with.
     pub(super) fn answers(&self) -> &[u8] {
         self.reply.get(..self.answers_bytes).unwrap_or_default()

@@ -53,6 +53,15 @@ struct Current {
     reading: usize,
 }
 
+impl Finding {
+    /// Gives back room that nothing needs.
+    pub(super) fn rest(&mut self) {
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
+}
+
 impl Talk {
     /// Looks for the retained messages of a subscription by its filters of NATS; [`Answer::Retained`] follows for each, and [`Answer::RetainedEnd`].
     /// The same message comes once for each filter that matches it.

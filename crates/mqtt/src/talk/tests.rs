@@ -161,7 +161,10 @@ fn a_record_is_loaded_and_saved_and_deleted() {
     }
     let record = Record {
         id: "sub".into(),
-        pubrel: Some(crate::streams::release_consumer(&settings(), crate::streams::Hash::of("sub"))),
+        pubrel: Some(Box::new(crate::streams::release_consumer(
+            &settings(),
+            crate::streams::Hash::of("sub"),
+        ))),
         ..found.0.clone()
     };
     let mut save = |answer: &str| {

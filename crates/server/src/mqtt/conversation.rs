@@ -122,7 +122,8 @@ impl Conversation {
         peer: &Arc<Peer>,
         turn: &mut Turn,
     ) -> Self {
-        let settings = Arc::new(settings(own, &node.settings.identity.name));
+        let settings = settings(own, &node.settings.identity.name);
+        let settings = node.connections.client_ids.share_settings(settings);
         let talk = Talk::new(settings.clone(), peer.id.0);
         let mail = Mail::new(account.clone(), peer);
         let basics = Basics {

@@ -137,6 +137,7 @@ impl Effects {
 
     fn answer_all(&mut self, engine: &mut Engine, turn: &mut Turn) {
         let mut out = std::mem::take(&mut self.out);
+        let mut is_rare = true;
         while !self.answers.is_empty() {
             match self.answers.remove(0) {
                 Answer::Granted(packet, at, decision) => {
@@ -147,6 +148,7 @@ impl Effects {
                     self.find_retained(packet, turn);
                 }
                 Answer::Stored(ticket, reason) => {
+                    is_rare = false;
                     if let (Ticket::Received(id), Some(conversation)) = (ticket, &mut self.conversation) {
                         conversation.received(id, turn);
                     }
@@ -162,6 +164,10 @@ impl Effects {
             }
         }
         self.out = out;
+        if is_rare {
+            // Behind a SUBSCRIBE most connections only listen.
+            self.answers = Vec::new();
+        }
     }
 
     /// The connection is to end, for this reason.

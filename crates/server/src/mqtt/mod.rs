@@ -235,3 +235,18 @@ impl MqttConnection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MqttConnection;
+    use super::conversation::Conversation;
+    use dialtone_mqtt::Connection;
+
+    /// Most connections are silent: what each of them has, whatever it does.
+    #[test]
+    fn a_connection_is_small() {
+        let sizes = [size_of::<MqttConnection>(), size_of::<Conversation>(), size_of::<Connection>()];
+        let most = [560, 912, 384];
+        assert!(sizes.iter().zip(most).all(|(size, most)| *size <= most), "{sizes:?}");
+    }
+}

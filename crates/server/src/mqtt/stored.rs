@@ -11,6 +11,7 @@ use dialtone_mqtt::talk::{Answer, Retained};
 use dialtone_mqtt::{Connection as Engine, Delivered, Message, Place, headers};
 use dialtone_wire::mqtt::subject::put_topic;
 use dialtone_wire::mqtt::{PropertiesBuf, Property, Qos, SubscriptionId, Version};
+use std::collections::{HashMap, VecDeque};
 
 /// Places of messages that no consumer brings.
 const RETAINED_PLACE: u64 = 1 << 63;
@@ -194,6 +195,7 @@ impl Effects {
             }
         }
         let Some(conversation) = &mut self.conversation else { return };
+        conversation.retained = VecDeque::new();
         let mut ended = Vec::new();
         conversation.say(turn, |talk, now, send| {
             talk.resume_retained(now, send, &mut |answer| {
@@ -204,6 +206,9 @@ impl Effects {
         });
         for number in ended {
             conversation.finding.remove(&number);
+        }
+        if conversation.finding.is_empty() {
+            conversation.finding = HashMap::new();
         }
     }
 

@@ -132,7 +132,7 @@ impl Effects {
             conversation.say(turn, |talk, now, send| talk.create_consumer(now, &config, of, send));
             // That of a shared subscription is no session's, and nobody who leaves it deletes it.
             if part.group.is_none() {
-                conversation.record.consumers.insert(key, config);
+                conversation.record.consumers.insert(key, Box::new(config));
             }
             unmade += 1;
         }
@@ -142,7 +142,7 @@ impl Effects {
                 inactive_threshold(&conversation.settings, conversation.record.expiry);
             conversation.tap(config.deliver_subject.as_bytes(), None, mail::For::Releases, turn);
             conversation.say(turn, |talk, now, send| talk.create_consumer(now, &config, For::Releases, send));
-            conversation.record.pubrel = Some(config);
+            conversation.record.pubrel = Some(Box::new(config));
         }
         unmade
     }
@@ -222,7 +222,7 @@ impl Effects {
                 let key = part.key();
                 let config = match &part.group {
                     Some(group) => Some(conversation.shared_again(group, part, turn)),
-                    None => conversation.record.consumers.get(&key).cloned(),
+                    None => conversation.record.consumers.get(&key).map(|config| (**config).clone()),
                 };
                 if let Some(config) = config {
                     conversation.open_consumer(key, &part.filter, (wanted.options, wanted.id), &config, turn);
@@ -237,6 +237,9 @@ impl Effects {
     pub(super) fn find_retained(&mut self, packet: PacketId, turn: &mut Turn) {
         let is_its = |of: &mut Subscribing| of.packet == packet && of.unmade == 0;
         let found: Vec<Subscribing> = self.subscribing.extract_if(.., is_its).collect();
+        if self.subscribing.is_empty() {
+            self.subscribing = Vec::new();
+        }
         for Subscribing { wanted, .. } in found {
             let Ok(parts) = parts(&wanted.filter, wanted.group.as_deref()) else { continue };
             let filters: Vec<&[u8]> = parts.iter().map(|part| &*part.filter).collect();
