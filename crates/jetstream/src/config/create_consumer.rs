@@ -179,20 +179,30 @@ pub(super) fn official_consumer(
     Ok(ConsumerCreation::New { name, config: Box::new(config) })
 }
 
-/// Whether a stream may have one consumer more; what the server allows by default counts where neither stream nor account say anything.
+/// What the streams begin with in which MQTT keeps what sessions are owed: each subscription there is a consumer, so that a limit meant for streams
+/// that people make would be one of devices.
+const OF_MQTT: &str = "$MQTT_";
+
+/// How many consumers a stream may have; 0: no limit. What the server allows by default counts where neither stream nor account say anything.
+fn count_max(stream: &StreamConfig, account_max: i64, default_max: i64) -> i64 {
+    let mut max = stream.max_consumers;
+    if max <= 0 || account_max > 0 && account_max < max {
+        max = account_max;
+    }
+    if max <= 0 && !stream.name.starts_with(OF_MQTT) {
+        max = default_max;
+    }
+    max.max(0)
+}
+
+/// Whether a stream may have one consumer more.
 fn check_count(
     stream: &StreamConfig,
     consumers: &dyn Consumers,
     account_max: i64,
     default_max: i64,
 ) -> Result<(), ApiError> {
-    let mut max = stream.max_consumers;
-    if max <= 0 || account_max > 0 && account_max < max {
-        max = account_max;
-    }
-    if max <= 0 {
-        max = default_max;
-    }
+    let max = count_max(stream, account_max, default_max);
     if max > 0 && consumers.countable() >= max {
         return Err(error::MAXIMUM_CONSUMERS_LIMIT.error());
     }
@@ -286,4 +296,30 @@ fn check_changes(old: &ConsumerConfig, new: &ConsumerConfig, is_bound: bool) -> 
         return Err(error::CONSUMER_CREATE.with("max waiting can not be updated"));
     }
     check_backoff(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_limit_of_consumers_is_none_of_devices() {
+        let of = |name: &str, max_consumers| StreamConfig {
+            name: name.into(),
+            max_consumers,
+            ..StreamConfig::default()
+        };
+        for (stream, account_max, expected) in [
+            (of("S", 0), 0, 1000),
+            (of("S", 0), 5, 5),
+            (of("S", 7), 5, 5),
+            (of("S", 7), -1, 7),
+            (of("$MQTT_msgs", 0), 0, 0),
+            (of("$MQTT_msgs", -1), -1, 0),
+            (of("$MQTT_msgs", 0), 5, 5),
+            (of("$MQTT_msgs", 7), 0, 7),
+        ] {
+            assert_eq!(count_max(&stream, account_max, 1000), expected, "{} {account_max}", stream.name);
+        }
+    }
 }
