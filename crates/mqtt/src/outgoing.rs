@@ -12,6 +12,8 @@ pub struct Place(pub u64);
 pub(crate) enum Step {
     /// PUBLISH was sent, which PUBACK or PUBREC answers.
     Published(Qos),
+    /// It was sent by the connection before, and is to be sent again.
+    Awaited(Qos),
     /// PUBREL was sent, which PUBCOMP answers. The client has the message.
     Released,
 }
@@ -33,8 +35,9 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn len(&self) -> usize {
-        self.messages.len()
+    /// Those that count in the window.
+    pub(crate) fn sent(&self) -> usize {
+        self.messages.iter().filter(|message| !matches!(message.step, Step::Awaited(_))).count()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = InFlight> + '_ {
@@ -59,9 +62,9 @@ impl Outgoing {
         self.messages.iter().find(|message| message.id == id).copied()
     }
 
-    pub(crate) fn release(&mut self, id: PacketId) {
+    pub(crate) fn set(&mut self, id: PacketId, step: Step) {
         if let Some(message) = self.messages.iter_mut().find(|message| message.id == id) {
-            message.step = Step::Released;
+            message.step = step;
         }
     }
 

@@ -11,9 +11,9 @@ use dialtone_jetstream::api::read_plain;
 use dialtone_jetstream::config::ConsumerConfig;
 use dialtone_jetstream::json::to_vec;
 use dialtone_wire::mqtt::subject::{map_filter, put_filter};
-use dialtone_wire::mqtt::{Qos, SubscribeOptions, SubscriptionId};
+use dialtone_wire::mqtt::{PacketId, Qos, SubscribeOptions, SubscriptionId};
 use std::collections::BTreeMap;
-use written::{More, MoreSubscribed, Written};
+use written::{More, MoreSent, MoreSubscribed, Written};
 
 /// Bytes of a record: more than 10,000 subscriptions, each with its consumers.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -39,6 +39,21 @@ pub struct Record {
     pub expiry: Expiry,
     /// When its connection ended, in seconds since 1970; 0: it has not.
     pub ended: u64,
+    /// Messages that were sent to its client by the connection that ended, and not acknowledged, in their order.
+    pub sent: Vec<Sent>,
+}
+
+/// A message that was sent and not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The key of the consumer that brought it.
+    pub consumer: String,
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// The identifier that it has with the client.
+    pub id: PacketId,
+    /// The quality of service that it was sent with.
+    pub qos: Qos,
 }
 
 /// It is no record.
@@ -96,6 +111,7 @@ impl Record {
             pubrel: written.pubrel.map(Box::new),
             expiry,
             ended: more.ended,
+            sent: more.sent.iter().filter_map(MoreSent::read).collect(),
         })
     }
 
@@ -107,6 +123,7 @@ impl Record {
             Expiry::After(seconds) => Some(seconds),
             Expiry::AtEnd | Expiry::Never => None,
         };
+        more.sent = self.sent.iter().map(MoreSent::of).collect();
         for subscribed in &self.subscriptions {
             let qos = subscribed.options.qos;
             let key = plain_key(&subscribed.filter).and_then(|key| String::from_utf8(key).ok());
@@ -154,6 +171,19 @@ fn plain_key(filter: &str) -> Option<Vec<u8>> {
     let mut subject = Vec::new();
     map_filter(&mut subject, wanted.filter).ok()?;
     Some(subject)
+}
+
+impl MoreSent {
+    fn of(sent: &Sent) -> Self {
+        let Sent { consumer, sequence, id, qos } = sent;
+        Self { consumer: consumer.clone(), sequence: *sequence, id: u32::from(id.get()), qos: *qos as u8 }
+    }
+
+    fn read(&self) -> Option<Sent> {
+        let id = PacketId::new(u16::try_from(self.id).ok()?)?;
+        let qos = Qos::of(self.qos).filter(|qos| *qos > Qos::AtMostOnce)?;
+        Some(Sent { consumer: self.consumer.clone(), sequence: self.sequence, id, qos })
+    }
 }
 
 impl MoreSubscribed {
@@ -222,12 +252,20 @@ mod tests {
             subscriptions,
             expiry: Expiry::After(60),
             ended: 1000,
+            sent: [(1, Qos::AtLeastOnce), (65535, Qos::ExactlyOnce)]
+                .map(|(id, qos)| Sent {
+                    consumer: "a.*".into(),
+                    sequence: 7,
+                    id: PacketId::new(id).unwrap(),
+                    qos,
+                })
+                .to_vec(),
             ..Record::default()
         };
         let text = String::from_utf8(record.write()).unwrap();
         assert_eq!(
             text,
-            r#"{"id":"x","subs":{"a.*":2,"c.*":0},"mqtt5":{"user":"u","expiry":60,"ended":1000,"subs":[{"filter":"a/+","options":46,"id":7},{"filter":"$share/g/b","options":1},{"filter":"c/*","options":0}]}}"#
+            r#"{"id":"x","subs":{"a.*":2,"c.*":0},"mqtt5":{"user":"u","expiry":60,"ended":1000,"subs":[{"filter":"a/+","options":46,"id":7},{"filter":"$share/g/b","options":1},{"filter":"c/*","options":0}],"sent":[{"consumer":"a.*","seq":7,"id":1,"qos":1},{"consumer":"a.*","seq":7,"id":65535,"qos":2}]}}"#
         );
         assert_eq!(Record::read(text.as_bytes()), Ok(record.clone()));
         assert_eq!((record.is_over(1059), record.is_over(1060)), (false, true));
@@ -244,8 +282,9 @@ mod tests {
             Record::read(&vec![b' '; RECORD_BYTES_MAX + 1]),
             Err(BadRecord::Size(RECORD_BYTES_MAX + 1))
         );
-        let text = r#"{"subs":{"a":7,"a+":1,"b":1,"":1},"mqtt5":{"subs":[{"filter":"a#","options":1},{"filter":"c","options":255}]},"new":{}}"#;
-        assert_eq!(Record::read(text.as_bytes()).unwrap().subscriptions, [plain("b", Qos::AtLeastOnce)]);
+        let text = r#"{"subs":{"a":7,"a+":1,"b":1,"":1},"mqtt5":{"subs":[{"filter":"a#","options":1},{"filter":"c","options":255}],"sent":[{"consumer":"b","seq":1,"id":65536,"qos":1},{"consumer":"b","seq":1,"id":1,"qos":0},{"id":0,"qos":1}]},"new":{}}"#;
+        let record = Record::read(text.as_bytes()).unwrap();
+        assert_eq!((record.subscriptions, record.sent), (vec![plain("b", Qos::AtLeastOnce)], vec![]));
     }
 
     proptest! {

@@ -58,6 +58,14 @@ impl Session {
         self.outgoing.iter().map(|message| (message.id, message.place, message.step == Step::Released))
     }
 
+    /// Messages that were sent and that the client has not answered, in their order.
+    pub fn unanswered(&self) -> impl Iterator<Item = (PacketId, Place, Qos)> + '_ {
+        self.outgoing.iter().filter_map(|message| match message.step {
+            Step::Published(qos) | Step::Awaited(qos) => Some((message.id, message.place, qos)),
+            Step::Released => None,
+        })
+    }
+
     /// Puts back a subscription that was read from a record.
     pub fn restore_subscription(&mut self, subscribed: Subscribed) {
         self.subscriptions.insert(subscribed);

@@ -46,7 +46,7 @@ impl Connection {
         out: &mut Vec<u8>,
         commands: &mut Commands<'_>,
     ) -> Delivered {
-        if self.session.outgoing.len() >= usize::from(self.agreed.window.get()) {
+        if self.session.outgoing.sent() >= usize::from(self.agreed.window.get()) {
             return Delivered::Full;
         }
         let Some(id) = self.session.outgoing.publish(place, qos) else { return Delivered::Full };
@@ -75,6 +75,29 @@ impl Connection {
         }
     }
 
+    /// A message of the connection before is to come again: its identifier is in use until [`Connection::deliver_resumed`]. [MQTT-2.2.1-4]
+    pub fn await_resumed(&mut self, id: PacketId, place: Place, qos: Qos) {
+        self.session.outgoing.restore(InFlight { id, place, step: Step::Awaited(qos), is_sent: true });
+    }
+
+    /// It has come, and is sent under the identifier that it had; `None`: it does not come any more. [MQTT-4.4.0-1]
+    pub fn deliver_resumed(
+        &mut self,
+        id: PacketId,
+        message: Option<&Message<'_>>,
+        out: &mut Vec<u8>,
+        commands: &mut Commands<'_>,
+    ) -> Delivered {
+        let Some(found) = self.session.outgoing.find(id) else { return Delivered::Sent };
+        let Step::Awaited(qos) = found.step else { return Delivered::Sent };
+        if message.is_some() && self.session.outgoing.sent() >= usize::from(self.agreed.window.get()) {
+            return Delivered::Full;
+        }
+        self.session.outgoing.set(id, Step::Published(qos));
+        self.fetched(id, message, out, commands);
+        Delivered::Sent
+    }
+
     /// The stream brings a message again that is in flight, since the client has not acknowledged it: to clients before MQTT 5 the step that it
     /// is at is sent again, as by the official server. MQTT 5 wants it again in the next connection only. [MQTT-4.4.0-1]
     /// False: it is not in flight.
@@ -94,6 +117,7 @@ impl Connection {
         match found.step {
             Step::Published(_) => self.fetched(found.id, Some(message), out, commands),
             Step::Released => self.ack(out, AckKind::PubRel, found.id, Reason::Success),
+            Step::Awaited(_) => {}
         }
         true
     }
@@ -142,6 +166,7 @@ impl Connection {
             match message.step {
                 Step::Published(_) => commands(Command::Fetch(message.id, message.place)),
                 Step::Released => self.ack(out, AckKind::PubRel, message.id, Reason::Success),
+                Step::Awaited(_) => {}
             }
         }
     }
@@ -167,6 +192,8 @@ impl Connection {
                 self.done(message, out, commands);
                 Ok(())
             }
+            // It was not sent in this connection yet.
+            Some(InFlight { step: Step::Awaited(_), .. }) => Ok(()),
             Some(_) if self.is_v5() => Err(Ended::Refused(Reason::ProtocolError)),
             _ => Ok(()),
         }
@@ -185,7 +212,7 @@ impl Connection {
                 if ack.reason.is_error() {
                     self.done(message, out, commands);
                 } else {
-                    self.session.outgoing.release(ack.id);
+                    self.session.outgoing.set(ack.id, Step::Released);
                     commands(Command::Received(ack.id, message.place));
                 }
                 Ok(())
@@ -194,6 +221,7 @@ impl Connection {
                 self.ack(out, AckKind::PubRel, ack.id, Reason::Success);
                 Ok(())
             }
+            Some(InFlight { step: Step::Awaited(_), .. }) => Ok(()),
             Some(_) if is_v5 => Err(Ended::Refused(Reason::ProtocolError)),
             None if is_v5 => {
                 self.ack(out, AckKind::PubRel, ack.id, Reason::PacketIdentifierNotFound);

@@ -35,6 +35,22 @@ document! {
         pub ended: u64, "ended" omitempty "uint64";
         /// Subscriptions that are more than a filter and a quality of service.
         pub subs: Vec<MoreSubscribed>, "subs" omitempty "[]mqtt5";
+        /// Messages that were sent and not acknowledged.
+        pub sent: Vec<MoreSent>, "sent" omitempty "[]mqtt5";
+    }
+}
+
+document! {
+    /// A message that was sent and not acknowledged.
+    pub struct MoreSent = "mqtt5" {
+        /// The key of its consumer.
+        pub consumer: String, "consumer" always "string";
+        /// Its sequence.
+        pub sequence: u64, "seq" always "uint64";
+        /// Its packet identifier.
+        pub id: u32, "id" always "uint32";
+        /// Its quality of service.
+        pub qos: u8, "qos" always "uint8";
     }
 }
 

@@ -287,6 +287,42 @@ fn a_resumed_session_keeps_to_a_smaller_window() {
 }
 
 #[test]
+fn mqtt_4_4_0_1_what_comes_again_to_the_next_connection_keeps_its_identifier() {
+    let message = Message { topic: "t", retain: false, properties: Properties::NONE, payload: b"x" };
+    for (version, qos) in [(Version::V311, Qos::AtLeastOnce), (Version::V5, Qos::ExactlyOnce)] {
+        let window = properties(&[Property::ReceiveMaximum(std::num::NonZeroU16::new(2).unwrap())]);
+        let asked = if version == Version::V5 { window.properties() } else { Properties::NONE };
+        let options =
+            Options { ack_pending_max: std::num::NonZeroU16::new(2).unwrap(), ..Options::default() };
+        let mut client = Client::new(&Connect { properties: asked, ..connect(version) }, options);
+        for (number, place) in [(1, 11), (3, 13), (4, 14)] {
+            client.connection.await_resumed(id(number), Place(place), qos);
+        }
+        // What is new takes none of their identifiers, and need not wait for them.
+        client.deliver(qos, 20);
+        let resumed = |client: &mut Client, number| {
+            client.with(|connection, out, commands| {
+                connection.deliver_resumed(id(number), Some(&message), out, commands)
+            })
+        };
+        assert_eq!(resumed(&mut client, 1), Delivered::Sent);
+        // The window holds for them, too.
+        assert_eq!(resumed(&mut client, 3), Delivered::Full);
+        let packets = client.packets();
+        assert!(packets[0].ends_with(" 5") && packets[1].ends_with(" 1 dup"), "{packets:?}");
+        // An answer to what was not sent yet means nothing.
+        let early = if qos == Qos::AtLeastOnce { b"\x40\x02\x00\x03" } else { b"\x50\x02\x00\x03" };
+        assert_eq!(client.send(early), OK);
+        let ids: Vec<_> =
+            client.connection.session().unanswered().map(|(id, place, _)| (id.get(), place.0)).collect();
+        assert_eq!(ids, [(1, 11), (3, 13), (4, 14), (5, 20)]);
+        // One that does not come leaves its identifier.
+        client.with(|connection, out, commands| connection.deliver_resumed(id(4), None, out, commands));
+        assert_eq!(client.connection.session().unanswered().count(), 3);
+    }
+}
+
+#[test]
 fn what_a_client_may_not_send() {
     let mut client = Client::v5();
     client.deliver(Qos::ExactlyOnce, 1);

@@ -13,6 +13,7 @@ use dialtone_broker::deliver::Turn;
 use dialtone_broker::format::Format;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Credentials, Shown};
+use dialtone_mqtt::record::Sent;
 use dialtone_mqtt::{Agreed, Connection as Engine, Options, OwnWill, Session, agree};
 use dialtone_wire::mqtt::subject::put_subject;
 use dialtone_wire::mqtt::{
@@ -38,6 +39,8 @@ pub(super) struct Asked {
     pub(super) is_present: bool,
     /// How often its record was written by somebody else while it began.
     pub(super) overtaken: u8,
+    /// What the connection before had in flight.
+    pub(super) sent: Vec<Sent>,
 }
 
 impl MqttConnection {
@@ -64,7 +67,14 @@ impl MqttConnection {
         };
         let conduct = &mut self.effects.conduct;
         conduct.session.set_mqtt_client(&client_id);
-        let asked = Asked { packet: bytes.into(), agreed, client_id, is_present: false, overtaken: 0 };
+        let asked = Asked {
+            packet: bytes.into(),
+            agreed,
+            client_id,
+            is_present: false,
+            overtaken: 0,
+            sent: Vec::new(),
+        };
         let asked = Box::new(asked);
         if agreed.is_challenged {
             return self.challenge_stranger(connect, asked, turn);
@@ -191,7 +201,13 @@ impl MqttConnection {
     }
 
     /// Its session is read: CONNACK, and what goes on.
-    pub(super) fn open(&mut self, asked: &Asked, session: Session, resumed: &[Wanted], turn: &mut Turn) {
+    pub(super) fn open(
+        &mut self,
+        asked: &Asked,
+        session: Session,
+        (resumed, sent): (&[Wanted], &[Sent]),
+        turn: &mut Turn,
+    ) {
         let Asked { packet, agreed, is_present, .. } = asked;
         let Ok(Parsed::Packet(Packet::Connect(connect), _)) =
             parse(packet, &Limits { version: None, ..self.limits })
@@ -221,6 +237,7 @@ impl MqttConnection {
             for wanted in resumed {
                 effects.resume_subscription(wanted, turn);
             }
+            effects.await_again(sent, engine, turn);
             done
         });
     }

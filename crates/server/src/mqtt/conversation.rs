@@ -10,10 +10,10 @@ use dialtone_broker::peer::{Basics, ClientId, Peer, Place as Seat};
 use dialtone_broker::subscription::Subscription;
 use dialtone_config::options::{Mqtt, MqttStreams};
 use dialtone_jetstream::config::ConsumerConfig;
-use dialtone_mqtt::record::Record;
+use dialtone_mqtt::record::{Record, Sent};
 use dialtone_mqtt::streams::{Hash, Settings, StreamOptions, inactive_threshold};
 use dialtone_mqtt::talk::{For, Retained, Send, Talk};
-use dialtone_mqtt::{Expiry, Place};
+use dialtone_mqtt::{Expiry, Place, Session};
 use dialtone_wire::message::Message;
 use dialtone_wire::mqtt::{PacketId, SubscribeOptions, SubscriptionId};
 use std::collections::{HashMap, VecDeque};
@@ -22,6 +22,8 @@ use std::time::Instant;
 
 /// Messages of consumers that wait for room in the client's window, at most; more come again by themselves.
 const BACKLOG_MAX: usize = 1024;
+/// Bits of a sequence in a place; the number of the consumer stands above.
+const SEQUENCE_BITS: u32 = 40;
 
 /// A consumer of the session, in this connection.
 pub(super) struct Consumer {
@@ -46,6 +48,15 @@ pub(super) enum Release {
     Over,
 }
 
+/// Messages that the connection before sent, and its client has not answered.
+#[derive(Default)]
+pub(super) struct Again {
+    /// Those that are to come again, by their places.
+    pub(super) awaited: HashMap<Place, PacketId>,
+    /// Until when. What does not come is there no more.
+    pub(super) until: Option<Instant>,
+}
+
 /// What is to be acknowledged to streams.
 #[derive(Default)]
 pub(super) struct Owed {
@@ -54,6 +65,8 @@ pub(super) struct Owed {
     /// PUBREL of these places' messages.
     pub(super) released: HashMap<Place, PacketId>,
     pub(super) releases: HashMap<PacketId, Release>,
+    /// Messages of the connection before that are to come again.
+    pub(super) again: Again,
 }
 
 /// Records that are being stored, one after the other.
@@ -217,6 +230,23 @@ impl Conversation {
     pub(super) fn next_number(&mut self) -> u32 {
         self.next_number += 1;
         self.next_number - 1
+    }
+
+    /// The place of a message that a consumer brings.
+    pub(super) fn place(number: u32, sequence: u64) -> Place {
+        Place(u64::from(number) << SEQUENCE_BITS | sequence & ((1 << SEQUENCE_BITS) - 1))
+    }
+
+    /// What is kept of messages that were sent and not answered.
+    pub(super) fn sent(&self, session: &Session) -> Vec<Sent> {
+        let sent = session.unanswered().filter_map(|(id, place, qos)| {
+            let number = u32::try_from(place.0 >> SEQUENCE_BITS).ok()?;
+            let consumer = self.consumers.get(&number)?.key.clone();
+            let sequence = place.0 & ((1 << SEQUENCE_BITS) - 1);
+            // Messages of shared subscriptions go to others.
+            self.record.consumers.contains_key(&consumer).then_some(Sent { consumer, sequence, id, qos })
+        });
+        sent.collect()
     }
 
     /// Whether a subscription is not to get what its own client publishes.

@@ -149,6 +149,7 @@ impl MqttConnection {
         record.expiry = asked.agreed.expiry;
         record.clean = record.expiry == Expiry::AtEnd;
         record.ended = 0;
+        asked.sent = std::mem::take(&mut record.sent);
         conversation.keep_consumers(before, turn);
         let record = &conversation.record;
         if record.clean && conversation.sequence == 0 {
@@ -201,7 +202,7 @@ impl MqttConnection {
             let subject = config.deliver_subject.clone();
             conversation.tap(subject.as_bytes(), None, For::Releases, turn);
         }
-        self.open(&asked, session, &resumed, turn);
+        self.open(&asked, session, (&resumed, &asked.sent), turn);
         self.with_engine(turn, |_, effects, _| {
             effects.answers.push(Answer::Room);
             Ok(())
@@ -296,17 +297,25 @@ impl Effects {
             self.leave_will(will, delay, is_taken, turn);
         }
         let Some(conversation) = &mut self.conversation else { return };
+        let sent = rest.session.as_ref().map(|session| conversation.sent(session)).unwrap_or_default();
+        let has_sent = !sent.is_empty();
+        conversation.record.sent = sent;
+        let (record, sequence) = (&mut conversation.record, conversation.sequence);
         // Who takes over the client identifier takes over the record, too.
         if is_taken {
+            if has_sent {
+                let record = std::mem::take(record);
+                conversation
+                    .say(turn, |talk, now, send| talk.save(now, &record, sequence, Saving::End, send));
+            }
             return self.release();
         }
-        let (record, sequence) = (&mut conversation.record, conversation.sequence);
         match rest.session.map(|session| session.expiry()) {
             None | Some(Expiry::AtEnd) => {
                 let record = std::mem::take(record);
                 self.delete_session(record, sequence);
             }
-            Some(Expiry::Never) if record.expiry == Expiry::Never => {}
+            Some(Expiry::Never) if record.expiry == Expiry::Never && !has_sent => {}
             Some(expiry) => {
                 record.ended = now_seconds();
                 let before = std::mem::replace(&mut record.expiry, expiry);

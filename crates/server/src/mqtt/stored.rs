@@ -1,11 +1,12 @@
 //! Messages that streams bring for a client: of its consumers, and retained ones. Each passes the gate of delivery for what the client may have now.
 
-use super::conversation::Release;
+use super::conversation::{Conversation, Release};
 use super::effects::Effects;
 use super::mail::{For, Mailed};
 use super::session::now_seconds;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::format::Format;
+use dialtone_mqtt::record::Sent;
 use dialtone_mqtt::streams::{Hash, Stream};
 use dialtone_mqtt::talk::{Answer, Retained};
 use dialtone_mqtt::{Connection as Engine, Delivered, Message, Place, headers};
@@ -16,8 +17,6 @@ use std::collections::{HashMap, VecDeque};
 /// Places of messages that no consumer brings.
 const RETAINED_PLACE: u64 = 1 << 63;
 const RELEASE_PLACE: u64 = 1 << 62;
-/// Bits of a sequence in a place; the number of the consumer stands above.
-const SEQUENCE_BITS: u32 = 40;
 const NANOS: u64 = 1_000_000_000;
 
 /// What the subject of an acknowledgement says.
@@ -108,7 +107,7 @@ impl Effects {
         let message = mailed.message();
         let ack = message.reply?;
         let Delivery { count: deliveries, sequence, stored } = delivery(ack)?;
-        let place = Place(u64::from(number) << SEQUENCE_BITS | sequence & ((1 << SEQUENCE_BITS) - 1));
+        let place = Conversation::place(number, sequence);
         let subject = message.subject.strip_prefix(Stream::Messages.prefix().as_bytes())?;
         let may = self.may_have(subject);
         let conversation = self.conversation.as_mut()?;
@@ -127,6 +126,7 @@ impl Effects {
         else {
             // It is not this client's, or its time is over: it need not come again.
             conversation.acknowledge(place, turn);
+            self.forget_again(place, engine, out, turn);
             return None;
         };
         let told = Message {
@@ -135,6 +135,17 @@ impl Effects {
             properties: properties.properties(),
             payload: message.payload(),
         };
+        let again = conversation.owed.again.awaited.get(&place).copied();
+        if let Some(id) = again {
+            let mut carry_out = |command: dialtone_mqtt::Command<'_>| self.carry_out(command, turn);
+            let told = engine.deliver_resumed(id, Some(&told), out, &mut carry_out);
+            if told == Delivered::Full {
+                return Some(mailed);
+            }
+            self.conversation.as_mut()?.owed.again.awaited.remove(&place);
+            return None;
+        }
+        self.stop_waiting(engine, out, turn);
         let mut carry_out = |command: dialtone_mqtt::Command<'_>| self.carry_out(command, turn);
         if deliveries > 1 && engine.deliver_again(place, &told, out, &mut carry_out) {
             return None;
@@ -143,6 +154,40 @@ impl Effects {
             Delivered::Sent | Delivered::TooLarge => None,
             Delivered::Full => Some(mailed),
         }
+    }
+
+    /// A message that was to come again does not.
+    fn forget_again(&mut self, place: Place, engine: &mut Engine, out: &mut Vec<u8>, turn: &mut Turn) {
+        let Some(id) = self.conversation.as_mut().and_then(|of| of.owed.again.awaited.remove(&place)) else {
+            return;
+        };
+        engine.deliver_resumed(id, None, out, &mut |command| self.carry_out(command, turn));
+    }
+
+    /// Messages that were to come again and have not come in time are there no more: they are in nobody's way.
+    fn stop_waiting(&mut self, engine: &mut Engine, out: &mut Vec<u8>, turn: &mut Turn) {
+        let Some(conversation) = &mut self.conversation else { return };
+        let again = &mut conversation.owed.again;
+        if again.until.is_some_and(|until| until <= turn.now()) {
+            again.until = None;
+            let places: Vec<Place> = again.awaited.keys().copied().collect();
+            places.into_iter().for_each(|place| self.forget_again(place, engine, out, turn));
+        }
+    }
+
+    /// Messages that the connection before had in flight come again: their identifiers are in use.
+    pub(super) fn await_again(&mut self, sent: &[Sent], engine: &mut Engine, turn: &Turn) {
+        let Some(conversation) = &mut self.conversation else { return };
+        for Sent { consumer, sequence, id, qos } in sent {
+            let number =
+                conversation.consumers.iter().find(|(_, of)| of.key == *consumer).map(|(number, _)| *number);
+            let Some(number) = number else { continue };
+            let place = Conversation::place(number, *sequence);
+            conversation.owed.again.awaited.insert(place, *id);
+            engine.await_resumed(*id, place, *qos);
+        }
+        let wait = conversation.settings.streams.ack_wait.saturating_mul(2);
+        conversation.owed.again.until = turn.now().checked_add(wait);
     }
 
     /// The stream says that the client has a message that it has not said PUBCOMP for.

@@ -23,6 +23,7 @@ mod metrics;
 mod mqtt_auth;
 mod mqtt_broker_topics;
 mod mqtt_limits;
+mod mqtt_resumed;
 mod mqtt_rights;
 mod mqtt_sessions;
 mod mqtt_shared;
