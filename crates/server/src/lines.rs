@@ -5,7 +5,6 @@ use crate::conduct::Conduct;
 use crate::log::Event;
 use crate::policy::Policy;
 use crate::protocol::{Progress, send_error, trace_out};
-use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_wire::CloseReason;
 use dialtone_wire::interserver::{
@@ -15,18 +14,11 @@ use std::fmt::{Arguments, Display};
 
 /// How much longer lines of servers may be than those of clients: INFO of a large cluster is long. The official figure.
 const CONTROL_LINE_FACTOR: usize = 16;
-/// Random bytes of a nonce. The official figure.
-const NONCE_BYTES: usize = 11;
 
 /// What another server may send at most, with messages of so many bytes.
 pub(crate) fn limits(policy: &Policy, payload_bytes_max: usize) -> Limits {
     let line_bytes_max = policy.options.limits.control_line_bytes_max;
     Limits { control_line_bytes_max: line_bytes_max.saturating_mul(CONTROL_LINE_FACTOR), payload_bytes_max }
-}
-
-/// Something to sign.
-pub(crate) fn nonce() -> String {
-    BASE64URL_NOPAD.encode(&crate::random::random::<[u8; NONCE_BYTES]>())
 }
 
 /// How what comes in is read.

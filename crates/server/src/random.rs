@@ -1,9 +1,18 @@
 //! Numbers that nobody outside can guess; on a thread that simulates, those of its seed.
 
+use data_encoding::BASE64URL_NOPAD;
 use rand::distr::{Distribution, StandardUniform};
 
 /// Letters of names and ids.
 const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Random bytes of a nonce. The official figure.
+const NONCE_BYTES: usize = 11;
+
+/// Something to sign.
+pub(crate) fn nonce() -> String {
+    BASE64URL_NOPAD.encode(&random::<[u8; NONCE_BYTES]>())
+}
 
 /// A name of so many letters and digits.
 pub(crate) fn name(letters: usize) -> String {

@@ -3,14 +3,10 @@
 use super::Client;
 use crate::conduct::{Claim, Login};
 use crate::log::Event;
-use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_config::Secret;
 use dialtone_identity::authenticator::{Credentials, Refusal, Shown};
 use dialtone_wire::{CloseReason, Connect, ProtocolError};
-
-/// Random bytes of a nonce. The official figure.
-const NONCE_BYTES: usize = 11;
 
 /// Takes what shows who the client is out of its CONNECT.
 fn credentials(connect: &mut Connect) -> Credentials {
@@ -53,7 +49,7 @@ impl Client {
         if !nonce_required {
             return "".into();
         }
-        BASE64URL_NOPAD.encode(&crate::random::random::<[u8; NONCE_BYTES]>()).into()
+        crate::random::nonce().into()
     }
 
     pub(super) fn connect(&mut self, json: &[u8], turn: &mut Turn) {

@@ -88,7 +88,7 @@ impl LeafConnection {
     /// One that another server has dialled.
     pub(crate) fn accepted(node: Arc<Node>, session: Arc<Session>, link: &Arc<Link>, now: Instant) -> Self {
         let side = Side::Accepted {
-            nonce: lines::nonce().into(),
+            nonce: crate::random::nonce().into(),
             said_info: false,
             pending: None,
             urls: Vec::new(),

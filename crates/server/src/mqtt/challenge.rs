@@ -3,7 +3,7 @@
 use super::connect::Asked;
 use super::{MqttConnection, State};
 use crate::conduct::{Claim, Login};
-use crate::lines;
+use crate::random;
 use data_encoding::BASE64URL_NOPAD;
 use dialtone_broker::deliver::Turn;
 use dialtone_identity::authenticator::{Credentials, Shown};
@@ -38,7 +38,7 @@ impl MqttConnection {
     }
 
     fn challenge(&mut self, shown: Box<str>, asked: &Asked) -> Result<(), Reason> {
-        let challenge = Challenge { shown, nonce: lines::nonce().into() };
+        let challenge = Challenge { shown, nonce: random::nonce().into() };
         self.challenges.challenge(challenge, asked.agreed.packet_bytes_max, &mut self.effects.out)
     }
 
@@ -73,7 +73,7 @@ impl MqttConnection {
         };
         let done = step.and_then(|step| match step {
             Step::Again(shown) => {
-                let challenge = Challenge { shown, nonce: lines::nonce().into() };
+                let challenge = Challenge { shown, nonce: random::nonce().into() };
                 self.challenges.challenge(challenge, agreed.packet_bytes_max, &mut self.effects.out)
             }
             Step::Signed(challenge, signature) => {

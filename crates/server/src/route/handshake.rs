@@ -76,7 +76,7 @@ impl RouteConnection {
 
     fn send_info(&self, mut info: Info, turn: &mut Turn) {
         if self.side == Side::Accepted {
-            info.nonce = lines::nonce();
+            info.nonce = crate::random::nonce();
         } else if let Some(agreed) = self.compression.agreed() {
             info.compression = agreed.text().to_owned();
         }
