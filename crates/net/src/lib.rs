@@ -12,6 +12,7 @@
 pub mod address;
 pub mod datagrams;
 mod dial;
+pub mod dtls;
 pub mod event_loop;
 pub mod framing;
 pub mod handler;
