@@ -27,6 +27,12 @@ const BLOCKS: &[(&str, &str, &str)] = &[
     ),
     ("mqtt_sn_client", "mqtt_sn.clients[]", ""),
     (
+        "mqtt_sn_dtls",
+        "mqtt_sn.dtls",
+        "DTLS 1.2. Clients that share a key speak TLS_PSK_WITH_AES_128_CCM_8, others ECDHE-ECDSA with AES-GCM or ChaCha20-Poly1305.",
+    ),
+    ("mqtt_sn_psk", "mqtt_sn.dtls.psk[]", ""),
+    (
         "cluster",
         "cluster",
         "Routes to other servers. `tls` is for both ends of a route. A reload that changes any of it is refused so far.",

@@ -19,7 +19,8 @@ pub use crate::blocks::leafnodes::{self, LeafNodes, LeafUser};
 pub use crate::blocks::limits::Limits;
 pub use crate::blocks::log::{ConnectErrors, Log};
 pub use crate::blocks::mqtt::{Mqtt, MqttStreams};
-pub use crate::blocks::mqtt_sn::{MqttSn, MqttSnClient};
+pub use crate::blocks::mqtt_sn::{MqttSn, MqttSnClient, MqttSnLimits};
+pub use crate::blocks::mqtt_sn_dtls::{MqttSnDtls, MqttSnKey};
 pub use crate::blocks::ocsp::{Ocsp, OcspCache, OcspMode};
 pub use crate::blocks::permissions::{Permissions, Responses, Rules};
 pub use crate::blocks::rate_limits::{Rate, RateAction, RateLimit};
@@ -111,7 +112,8 @@ impl MqttSn {
     /// The options that decide who its clients may be, who show nothing.
     pub fn options_for_users(&self, options: &Options) -> Options {
         let own = options.with_own_users(&websocket::OwnUsers::default(), self.no_auth_user.as_ref());
-        Options { clients: Clients { tls: None, ..own.clients }, ..own }
+        let tls = self.dtls.as_ref().and_then(MqttSnDtls::tls);
+        Options { clients: Clients { tls, ..own.clients }, ..own }
     }
 }
 

@@ -261,6 +261,8 @@ mod tests {
             "tls" | "ocsp" | "ocsp_cache" | "authorization" | "proxies" | "resolver" | "resolver_tls" => {
                 format!("{block} {{ {entry} }}")
             }
+            "mqtt_sn_dtls" => format!("mqtt_sn {{ dtls {{ {entry} }} }}"),
+            "mqtt_sn_psk" => format!("mqtt_sn {{ dtls {{ psk: [ {{ {entry} }} ] }} }}"),
             "mqtt_sn_client" => format!("mqtt_sn {{ clients: [ {{ {entry} }} ] }}"),
             "websocket" | "mqtt" | "mqtt_sn" => format!("{block} {{ {entry} }}"),
             "jetstream_limits" => format!("jetstream {{ limits {{ {entry} }} }}"),

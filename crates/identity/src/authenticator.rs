@@ -283,6 +283,11 @@ impl Authenticator {
         self.users.get(name).or_else(|| self.nkeys.get(name)).map(|known| &known.grant)
     }
 
+    /// The user that a verified certificate (DER) names.
+    pub fn certified_name(&self, der: &[u8], connection_type: &str) -> Option<&str> {
+        self.certified(der, connection_type).map(|known| &*known.grant.user)
+    }
+
     /// The users of the configuration, in no order.
     pub fn users(&self) -> impl Iterator<Item = &Grant> {
         self.users.values().chain(self.nkeys.values()).map(|known| &known.grant)
@@ -362,17 +367,17 @@ impl Authenticator {
 
     /// The user of the configuration that these credentials are meant for, whether or not they are good.
     fn meant(&self, credentials: &Credentials, attempt: &Attempt<'_>) -> Option<&KnownUser> {
+        if self.trusts_names && !credentials.names_nobody() {
+            return self.known(&credentials.user);
+        }
         if !credentials.nkey.is_empty() && !self.nkeys.is_empty() {
             return self.nkeys.get(&credentials.nkey);
         }
         if self.map_certificates {
-            return self.certified(attempt.context.certificate?, attempt);
+            return self.certified(attempt.context.certificate?, attempt.context.connection_type);
         }
         if credentials.names_nobody() {
             return self.silent();
-        }
-        if self.trusts_names {
-            return self.known(&credentials.user);
         }
         self.users.get(&credentials.user)
     }
@@ -385,6 +390,11 @@ impl Authenticator {
     /// By the users of the configuration.
     fn by_list(&self, shown: &mut Shown, attempt: &Attempt<'_>) -> Outcome {
         let credentials = &shown.credentials;
+        if self.trusts_names {
+            let nobody = credentials.names_nobody();
+            let known = if nobody { self.silent() } else { self.known(&credentials.user) };
+            return known.map_or(refused("unknown user"), |known| known.admit(attempt));
+        }
         if !credentials.nkey.is_empty() && !self.nkeys.is_empty() {
             return self.by_nkey(shown, attempt);
         }
@@ -395,10 +405,6 @@ impl Authenticator {
             && let Some(known) = self.silent()
         {
             return known.admit(attempt);
-        }
-        if self.trusts_names {
-            let known = self.known(&credentials.user);
-            return known.map_or(refused("unknown user"), |known| known.admit(attempt));
         }
         if let Some(token) = &self.token {
             if self.token_needs_proxy && !attempt.proxied {
@@ -436,22 +442,22 @@ impl Authenticator {
     /// The name that CONNECT says does not count; the password does, if the certificate's user has one.
     fn by_certificate(&self, shown: &Shown, attempt: &Attempt<'_>) -> Outcome {
         let Some(der) = attempt.context.certificate else { return refused("no client certificate") };
-        match self.certified(der, attempt) {
+        match self.certified(der, attempt.context.connection_type) {
             Some(known) => known.by_password(shown, attempt),
             None => refused("no user has a name in the certificate"),
         }
     }
 
     /// The user of a certificate: the first name in it that is one, or its subject.
-    fn certified(&self, der: &[u8], attempt: &Attempt<'_>) -> Option<&KnownUser> {
+    fn certified(&self, der: &[u8], connection_type: &str) -> Option<&KnownUser> {
         let known =
-            |name: &String| self.users.get(name).filter(|known| known.may_connect_by(attempt.context));
-        certificate::names(der).iter().find_map(known).or_else(|| self.by_subject(der, attempt))
+            |name: &String| self.users.get(name).filter(|known| known.may_connect_by(connection_type));
+        certificate::names(der).iter().find_map(known).or_else(|| self.by_subject(der, connection_type))
     }
 
     /// The user whose name is the certificate's subject in another spelling: in its order if there is one, otherwise
     /// in any order. Where several users could be meant, none is.
-    fn by_subject(&self, der: &[u8], attempt: &Attempt<'_>) -> Option<&KnownUser> {
+    fn by_subject(&self, der: &[u8], connection_type: &str) -> Option<&KnownUser> {
         let subject = certificate::subject(der)?;
         let only = |is: fn(&DistinguishedName, &DistinguishedName) -> bool| {
             let mut found = self.distinguished.iter().filter(|(name, _)| is(name, &subject));
@@ -459,7 +465,7 @@ impl Authenticator {
             first.filter(|_| another.is_none())
         };
         let (_, name) = only(DistinguishedName::is).or_else(|| only(DistinguishedName::is_permutation_of))?;
-        self.users.get(name).filter(|known| known.may_connect_by(attempt.context))
+        self.users.get(name).filter(|known| known.may_connect_by(connection_type))
     }
 }
 
@@ -543,15 +549,15 @@ impl KnownUser {
     fn refusal(&self, attempt: &Attempt<'_>) -> Option<Refusal> {
         if self.proxy_required && !attempt.proxied {
             Some(Refusal::ProxyRequired)
-        } else if !self.may_connect_by(attempt.context) {
+        } else if !self.may_connect_by(attempt.context.connection_type) {
             Some(Refusal::Credentials("connection type not allowed"))
         } else {
             None
         }
     }
 
-    fn may_connect_by(&self, context: &Context<'_>) -> bool {
-        self.connection_types.is_empty() || self.connection_types.iter().any(|t| t == context.connection_type)
+    fn may_connect_by(&self, connection_type: &str) -> bool {
+        self.connection_types.is_empty() || self.connection_types.iter().any(|t| t == connection_type)
     }
 }
 

@@ -3,10 +3,12 @@
 use crate::log::Event;
 use crate::node::Node;
 use crate::policy::ListenerKind;
+use crate::tls::DtlsSetup;
 use dialtone_config::Options;
-use dialtone_config::options::{MqttSn, MqttSnClient};
+use dialtone_config::options::{MqttSn, MqttSnClient, MqttSnDtls};
 use dialtone_mqtt::sn::{self, Action, Gateway, Identities, Identity, Link, Predefined};
 use dialtone_net::address::{self, canonical};
+use dialtone_net::dtls::{self, Dtls};
 use dialtone_net::{DatagramThread, Datagrams, Endpoint, ListenError, Outlet, Taker};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -48,12 +50,32 @@ pub(crate) fn start(node: &Arc<Node>, loops: Taker, (socket, endpoint): Bound) -
             None
         }
     };
+    let dtls = own.dtls.as_ref().map(|dtls| secured(node, dtls, own.limits.clients_max)).transpose()?;
     let gateway = Gateway::new(Instant::now(), options(own, announced_to.is_some()), rand::random());
-    let bridge = Bridge { gateway, world: World { node: Arc::downgrade(node), loops, announced_to } };
+    let scheme = if dtls.is_some() { "dtls" } else { "udp" };
+    let bridge = Bridge { gateway, dtls, world: World { node: Arc::downgrade(node), loops, announced_to } };
     let thread = DatagramThread::start(&node.threads, "mqtt-sn", socket, bridge)?;
     *node.connections.mqtt_sn.lock() = Some(thread);
-    node.log.emit(Event::Listening, "", format_args!("Listening for MQTT-SN clients on udp://{endpoint}"));
+    node.log.emit(
+        Event::Listening,
+        "",
+        format_args!("Listening for MQTT-SN clients on {scheme}://{endpoint}"),
+    );
     Ok(())
+}
+
+/// What stands between the socket and the gateway.
+fn secured(node: &Arc<Node>, dtls: &MqttSnDtls, peers_max: usize) -> io::Result<Dtls> {
+    let setup = DtlsSetup::load(dtls).map_err(io::Error::other)?;
+    let node = Arc::downgrade(node);
+    let name_of = move |der: &[u8]| {
+        let policy = node.upgrade()?.settings.policy();
+        let users = policy.authenticator_of(ListenerKind::MqttSn);
+        let name = users.certified_name(der, ListenerKind::MqttSn.connection_type())?;
+        Some(Arc::from(name))
+    };
+    let options = setup.options(peers_max, Box::new(name_of));
+    Dtls::new(Instant::now(), options, &rand::random()).map_err(io::Error::other)
 }
 
 /// Ends it: its clients are told.
@@ -86,11 +108,12 @@ fn options(own: &MqttSn, announces: bool) -> sn::Options {
     sn::Options {
         gateway_id: own.gateway_id,
         advertise_interval: announces.then_some(own.advertise_interval),
-        retry_interval: own.retry_interval,
-        retries_max: u32::try_from(own.retries_max).unwrap_or(u32::MAX),
-        clients_max: own.clients_max,
-        queue_messages_max: own.waiting_messages_max,
-        queue_bytes_max: own.waiting_bytes_max,
+        retry_interval: own.limits.retry_interval,
+        retries_max: u32::try_from(own.limits.retries_max).unwrap_or(u32::MAX),
+        clients_max: own.limits.clients_max,
+        queue_messages_max: own.limits.waiting_messages_max,
+        queue_bytes_max: own.limits.waiting_bytes_max,
+        datagram_bytes_max: if own.dtls.is_some() { dtls::MESSAGE_BYTES_MAX } else { usize::MAX },
         predefined,
         identities: Identities(own.clients.iter().map(identity).collect()),
         ..sn::Options::default()
@@ -105,6 +128,7 @@ fn identity(own: &MqttSnClient) -> Identity {
 /// The gateway, and what it acts on.
 struct Bridge {
     gateway: Gateway,
+    dtls: Option<Dtls>,
     world: World,
 }
 
@@ -115,9 +139,12 @@ struct World {
 }
 
 impl World {
-    fn act(&self, action: Action<'_>, out: &mut Outlet) {
+    fn act(&self, action: Action<'_>, dtls: Option<&mut Dtls>, now: Instant, out: &mut Outlet) {
         match action {
-            Action::Send(to, bytes) => out.send(to, bytes),
+            Action::Send(to, bytes) => match dtls {
+                Some(dtls) => dtls.send(now, to, bytes, &mut |to, bytes: &[u8]| out.send(to, bytes)),
+                None => out.send(to, bytes),
+            },
             Action::Broadcast(bytes) => {
                 if let Some(to) = self.announced_to {
                     out.send(to, bytes);
@@ -145,28 +172,55 @@ fn stream(link: Link) -> usize {
     link.0 as usize
 }
 
+impl Bridge {
+    /// Calls the gateway, and does what it asks for.
+    fn call(
+        &mut self,
+        now: Instant,
+        out: &mut Outlet,
+        call: impl FnOnce(&mut Gateway, &mut dyn FnMut(Action<'_>)),
+    ) {
+        let Self { gateway, dtls, world } = self;
+        call(gateway, &mut |action| world.act(action, dtls.as_mut(), now, out));
+    }
+}
+
 impl Datagrams for Bridge {
     fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8], out: &mut Outlet) {
-        self.gateway.datagram(now, from, None, bytes, &mut |action| self.world.act(action, out));
+        let Some(dtls) = &mut self.dtls else {
+            return self.call(now, out, |gateway, act| gateway.datagram(now, from, None, bytes, act));
+        };
+        dtls.datagram(now, from, bytes, &mut |to, bytes: &[u8]| out.send(to, bytes));
+        for dtls::Message { from, user, bytes } in dtls.messages() {
+            self.call(now, out, |gateway, act| gateway.datagram(now, from, user.as_ref(), &bytes, act));
+        }
     }
 
     fn received(&mut self, now: Instant, stream: usize, bytes: &[u8], out: &mut Outlet) {
-        self.gateway.server(now, Link(stream as u64), bytes, &mut |action| self.world.act(action, out));
+        self.call(now, out, |gateway, act| gateway.server(now, Link(stream as u64), bytes, act));
     }
 
     fn closed(&mut self, now: Instant, stream: usize, out: &mut Outlet) {
-        self.gateway.server_closed(now, Link(stream as u64), &mut |action| self.world.act(action, out));
+        self.call(now, out, |gateway, act| gateway.server_closed(now, Link(stream as u64), act));
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.gateway.deadline()
+        let secured = self.dtls.as_ref().and_then(Dtls::deadline);
+        self.gateway.deadline().into_iter().chain(secured).min()
     }
 
     fn expire(&mut self, now: Instant, out: &mut Outlet) {
-        self.gateway.expire(now, &mut |action| self.world.act(action, out));
+        if let Some(dtls) = &mut self.dtls {
+            let gateway = &self.gateway;
+            dtls.expire(now, &mut |at| gateway.knows(at), &mut |to, bytes: &[u8]| out.send(to, bytes));
+        }
+        self.call(now, out, |gateway, act| gateway.expire(now, act));
     }
 
     fn stop(&mut self, now: Instant, out: &mut Outlet) {
-        self.gateway.shut_down(now, &mut |action| self.world.act(action, out));
+        self.call(now, out, |gateway, act| gateway.shut_down(now, act));
+        if let Some(dtls) = &mut self.dtls {
+            dtls.shut_down(&mut |to, bytes: &[u8]| out.send(to, bytes));
+        }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) use patience::Patience;
 
 use crate::clock;
 use crate::rates::Rules;
-use crate::tls::{Dialings, TlsError, TlsSetup};
+use crate::tls::{Dialings, DtlsSetup, TlsError, TlsSetup};
 use dialtone_broker::account::SYSTEM;
 use dialtone_config::options::{Account, AccountLimits, Tls, TlsFirst};
 use dialtone_config::{ConfigError, ConfigErrors, Options};
@@ -71,6 +71,11 @@ pub fn check(options: &Options) -> Vec<ConfigError> {
         if let Err(problem) = TlsSetup::load(tls) {
             errors.push(ConfigError::new(&tls.at, problem.to_string()));
         }
+    }
+    if let Some(dtls) = options.mqtt_sn.as_ref().and_then(|own| own.dtls.as_ref())
+        && let Err(problem) = DtlsSetup::load(dtls)
+    {
+        errors.push(ConfigError::new(&dtls.at, problem.to_string()));
     }
     errors
 }

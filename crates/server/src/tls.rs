@@ -5,6 +5,7 @@ mod choice;
 mod client_certificate;
 mod dialing;
 mod dialings;
+mod dtls;
 mod ocsp;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub(crate) use dialings::Dialings;
 use dialtone_config::options::{CertPair, Ocsp, Tls, TlsFirst};
 use dialtone_identity::certificate;
 use dialtone_net::{HandshakeFirst, Transport};
+pub(crate) use dtls::DtlsSetup;
 pub use ocsp::StapleError;
 use ocsp::Staples;
 pub(crate) use ocsp::cache::PeerCache;

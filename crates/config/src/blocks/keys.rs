@@ -17,7 +17,8 @@ use crate::blocks::limits::Limits;
 use crate::blocks::log::{ConnectErrors, Log};
 use crate::blocks::mapping::Destination;
 use crate::blocks::mqtt::{Mqtt, MqttStreams};
-use crate::blocks::mqtt_sn::{MqttSn, MqttSnClient};
+use crate::blocks::mqtt_sn::{MqttSn, MqttSnClient, MqttSnLimits};
+use crate::blocks::mqtt_sn_dtls::{MqttSnDtls, MqttSnKey};
 use crate::blocks::ocsp::{Ocsp, OcspCache, OcspPeer};
 use crate::blocks::operator::OperatorMode;
 use crate::blocks::permissions::{Permissions, Responses, RuleKeys};
@@ -65,7 +66,6 @@ use Status::{Refused, Reloads, Restarts};
 
 const REPLICATED: &str = "replication of streams is not part of this version";
 const DOMAINS: &str = "domains of accounts are not part of this version";
-const DTLS: &str = "DTLS is not part of this version";
 
 /// The parts of the table, those of one block behind each other. Each block declares its own (`crate::blocks`).
 static PARTS: &[&[Key]] = &[
@@ -91,7 +91,10 @@ static PARTS: &[&[Key]] = &[
     Mqtt::KEYS,
     MqttStreams::KEYS,
     MqttSn::KEYS,
+    MqttSnLimits::KEYS,
     MqttSnClient::KEYS,
+    MqttSnDtls::KEYS,
+    MqttSnKey::KEYS,
     Cluster::KEYS,
     RouteListener::KEYS,
     RoutePool::KEYS,
@@ -156,7 +159,7 @@ const REPEATED: &[(&str, Option<Status>, &[Key])] = &[
 /// Keys that are read and checked, and not yet carried out: block, key, why. What has no row here is on, in files and
 /// by flags. Rows of keys inside a block that is refused as a whole say nothing: the block is refused, and once.
 const NOT_CARRIED_OUT: &[(&str, &str, &str)] =
-    &[("leafnodes_remote", "jetstream_cluster_migrate", REPLICATED), ("mqtt_sn", "dtls", DTLS)];
+    &[("leafnodes_remote", "jetstream_cluster_migrate", REPLICATED)];
 
 /// All keys, by their blocks.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {

@@ -23,6 +23,7 @@ pub mod log;
 pub mod mapping;
 pub mod mqtt;
 pub mod mqtt_sn;
+pub mod mqtt_sn_dtls;
 pub mod ocsp;
 pub mod operator;
 pub mod permissions;

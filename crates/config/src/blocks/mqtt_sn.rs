@@ -1,6 +1,7 @@
 //! A gateway for MQTT-SN clients.
 
 use super::block;
+use super::mqtt_sn_dtls::{self, MqttSnDtls};
 use super::rule::Rule::Within;
 use crate::blocks::keys::Status::Restarts;
 use crate::blocks::reader::{self, Block, Errors, Notes, noted};
@@ -42,6 +43,24 @@ block! {
         advertise_interval: Duration = Duration::from_secs(900),
             advertise_interval: "How often it announces itself. Default 15m.",
             read (nonzero), Within(Restarts);
+        /// How much of everything.
+        limits: MqttSnLimits = MqttSnLimits::default();
+        dtls: Option<MqttSnDtls> = None,
+            dtls: "DTLS instead of plain datagrams: by shared keys, by certificates, or both.",
+            block (mqtt_sn_dtls::dtls), Within(Restarts);
+        /// By their numbers.
+        predefined: Vec<(u16, String)> = Vec::new(),
+            predefined_topics: "Topics whose numbers clients know from the start, such as `{ 1: sensors/temperature }`.",
+            block (|v, notes| predefined(v, &mut notes.errors)), Within(Restarts);
+    }
+    first {
+        listen: Restarts, "`host:port` of UDP to listen on.";
+    }
+}
+
+block! {
+    /// How much of everything a gateway bears.
+    pub struct MqttSnLimits in "mqtt_sn" {
         retry_interval: Duration = Duration::from_secs(10),
             retry_interval: "After how long a message that is not answered is sent again. Default 10s.",
             read (nonzero), Within(Restarts);
@@ -57,16 +76,6 @@ block! {
         waiting_bytes_max: usize = 64 * 1024,
             max_waiting_bytes: "Bytes that wait for a client before messages of quality of service 0 are dropped. Default 64KB.",
             read (reader::count), Within(Restarts);
-        /// By their numbers.
-        predefined: Vec<(u16, String)> = Vec::new(),
-            predefined_topics: "Topics whose numbers clients know from the start, such as `{ 1: sensors/temperature }`.",
-            block (|v, notes| predefined(v, &mut notes.errors)), Within(Restarts);
-    }
-    first {
-        listen: Restarts, "`host:port` of UDP to listen on.";
-    }
-    also {
-        dtls: Restarts, "DTLS, with PSK or certificates.";
     }
 }
 
@@ -92,6 +101,7 @@ pub(crate) fn mqtt_sn(value: &Value, notes: &mut Notes) -> Option<MqttSn> {
     let block = Block::new("mqtt_sn", map, &mut notes.errors);
     let mut own = MqttSn { at: value.at.clone().into(), ..MqttSn::default() };
     own.read(&block, notes);
+    own.limits.read(&block, notes);
     block.set_listen(&mut own.host, &mut own.port, &mut notes.errors);
     (own.port != Some(0)).then_some(own)
 }
@@ -215,17 +225,20 @@ mod tests {
     fn what_is_not_said_is_usual() {
         assert_eq!(read("", "").expect("read").mqtt_sn, None);
         let own = read("listen: 'h:5'", MQTT).expect("read").mqtt_sn.expect("a gateway");
-        assert_eq!((&*own.host, own.port, own.gateway_id, own.retries_max), ("h", Some(5), 1, 3));
+        assert_eq!((&*own.host, own.port, own.gateway_id, own.limits.retries_max), ("h", Some(5), 1, 3));
         let said = "port: -1, gateway_id: 9, advertise_to: '225.1.1.1:1883', advertise_interval: '1m', retry_interval: '2s',\
              max_retries: 5, max_clients: 7, max_waiting_messages: 8, max_waiting_bytes: 9KB, clients: [ { client_id: 'm-*', address: '10.1.0.0/16', user: u }, { address: '::1', user: v } ], predefined_topics: { 1: a/b, 2: c }";
         let own = read(said, &format!("{MQTT}\n{USERS}")).expect("read").mqtt_sn.expect("a gateway");
-        assert_eq!((own.port, own.gateway_id, own.retries_max, own.clients_max), (None, 9, 5, 7));
+        assert_eq!(
+            (own.port, own.gateway_id, own.limits.retries_max, own.limits.clients_max),
+            (None, 9, 5, 7)
+        );
         assert_eq!(own.advertise_to, Some(([225, 1, 1, 1], 1883).into()));
         assert_eq!(
-            (own.advertise_interval, own.retry_interval),
+            (own.advertise_interval, own.limits.retry_interval),
             (Duration::from_secs(60), Duration::from_secs(2))
         );
-        assert_eq!((own.waiting_messages_max, own.waiting_bytes_max), (8, 9 * 1024));
+        assert_eq!((own.limits.waiting_messages_max, own.limits.waiting_bytes_max), (8, 9 * 1024));
         let clients = own.clients.iter().map(|own| (own.client_id.as_deref(), own.network, &*own.user));
         let expected = [
             (Some("m-*"), Some((IpAddr::from([10, 1, 0, 0]), 16)), "u"),

@@ -11,13 +11,19 @@ pub(super) fn check(options: &Options, say_at: &mut impl FnMut(&Location, String
     if options.mqtt.is_none() {
         say_at(&own.at, "mqtt_sn needs the mqtt block, whose sessions and streams its clients have".into());
     }
-    for client in &own.clients {
-        let mut say = |problem: &str| say_at(&client.at, problem.to_owned());
-        if options.access.operator_mode.is_on() {
-            say("clients of MQTT-SN cannot be users of an operator, who are known by their JWTs");
+    let by_signature = options.access.operator_mode.is_on();
+    const OPERATOR: &str = "clients of MQTT-SN cannot be users of an operator, who are known by their JWTs";
+    let keys = own.dtls.iter().flat_map(|dtls| &dtls.psk).map(|key| (&key.at, &key.user));
+    for (at, user) in own.clients.iter().map(|client| (&client.at, &client.user)).chain(keys) {
+        let mut say = |problem: &str| say_at(at, problem.to_owned());
+        if by_signature {
+            say(OPERATOR);
         } else {
-            own_users::check_name(options, "user", &client.user, &mut say);
+            own_users::check_name(options, "user", user, &mut say);
         }
+    }
+    if let Some(dtls) = own.dtls.as_ref().filter(|dtls| dtls.map && by_signature) {
+        say_at(&dtls.at, OPERATOR.into());
     }
     let mut say = |problem: &str| say_at(&own.at, problem.to_owned());
     own_users::check(options, "mqtt_sn", &OwnUsers::default(), own.no_auth_user.as_deref(), &mut say);

@@ -81,6 +81,13 @@ impl Gateway {
         self.clients.unconnected()
     }
 
+    /// Whether a client is at this address itself.
+    pub fn knows(&self, at: SocketAddr) -> bool {
+        self.clients
+            .at(&Address { socket: at, node: None })
+            .is_some_and(|link| self.clients.is_connected(link))
+    }
+
     /// A datagram has come. One that is no message is dropped. `shown` is the user that whoever is at this address has shown to be, if that was
     /// asked: a client that another user comes in the place of is lost.
     pub fn datagram(

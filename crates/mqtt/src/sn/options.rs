@@ -29,6 +29,8 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// Messages of quality of service 1 and 2 that the server sends ahead.
     pub window: NonZeroU16,
+    /// Bytes of a message that a client is sent, if it is less than what a datagram holds.
+    pub datagram_bytes_max: usize,
     /// Answers in a second to addresses that are not connected.
     pub answers_per_second_max: u32,
     /// Topics whose numbers both ends know from the start.
@@ -50,6 +52,7 @@ impl Default for Options {
             queue_messages_max: 128,
             queue_bytes_max: 64 * 1024,
             window: NonZeroU16::new(4).unwrap_or(NonZeroU16::MIN),
+            datagram_bytes_max: usize::MAX,
             answers_per_second_max: 1000,
             predefined: Predefined::default(),
             identities: Identities::default(),

@@ -54,7 +54,7 @@ impl Publisher {
             Self::Idle | Self::Refused { .. } => {
                 let link = links.next();
                 context.open(link, None);
-                context.server(link, &connect_packet("", None, true, context.options.window).packet());
+                context.server(link, &connect_packet("", None, true, context.options).packet());
                 *self = Self::Connecting { link, waiting: Vec::new(), partial: Vec::new() };
             }
             Self::Connecting { .. } | Self::Connected { .. } => {}

@@ -99,7 +99,7 @@ impl Wills {
             let Some((owner, will)) = self.waiting.pop_front() else { return };
             let link = links.next();
             context.open(link, Some(owner.address));
-            let hello = connect_packet("", owner.user.as_deref(), true, context.options.window);
+            let hello = connect_packet("", owner.user.as_deref(), true, context.options);
             context.server(link, &hello.packet());
             self.carriers.insert(link, Carrier { will, until: context.now + TIMEOUT, partial: Vec::new() });
         }

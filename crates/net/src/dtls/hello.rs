@@ -19,6 +19,8 @@ pub(super) const REQUEST_BYTES: usize = RECORD_HEADER_BYTES + HANDSHAKE_HEADER_B
 /// What a client says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hello<'a> {
+    /// Its record alone.
+    pub(super) record: &'a [u8],
     /// The number of its record.
     sequence: [u8; 6],
     pub(super) random: &'a [u8; 32],
@@ -45,7 +47,7 @@ fn take_counted<'a>(rest: &mut &'a [u8], width: usize) -> Option<&'a [u8]> {
 }
 
 impl<'a> Hello<'a> {
-    /// Reads the first record of a datagram. `None`: it is no ClientHello in one piece.
+    /// Reads the first record of a datagram. `None`: it is no ClientHello in one piece, or has more behind it.
     pub(super) fn parse(datagram: &'a [u8]) -> Option<Self> {
         let mut rest = datagram;
         let [HANDSHAKE, _, _, 0, 0, sequence @ ..] = take(&mut rest, RECORD_HEADER_BYTES - 2)? else {
@@ -53,6 +55,7 @@ impl<'a> Hello<'a> {
         };
         let sequence = sequence.try_into().ok()?;
         let mut record = take_counted(&mut rest, 2)?;
+        let whole = datagram.get(..RECORD_HEADER_BYTES + record.len())?;
         let kind = number(take(&mut record, 1)?);
         let length = number(take(&mut record, 3)?);
         let _message_sequence = take(&mut record, 2)?;
@@ -61,13 +64,16 @@ impl<'a> Hello<'a> {
             return None;
         }
         let mut body = take(&mut record, length)?;
+        if !record.is_empty() {
+            return None;
+        }
         let _version = take(&mut body, 2)?;
         let random = take(&mut body, 32)?.try_into().ok()?;
         let _session = take_counted(&mut body, 1)?;
         let cookie = take_counted(&mut body, 1)?;
         let suites = take_counted(&mut body, 2)?;
         let offers_psk = suites.chunks_exact(2).any(|suite| suite == PSK_SUITE);
-        Some(Self { sequence, random, cookie, offers_psk })
+        Some(Self { record: whole, sequence, random, cookie, offers_psk })
     }
 
     /// The request for a cookie.

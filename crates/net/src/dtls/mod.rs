@@ -239,9 +239,9 @@ impl Dtls {
             _ => return,
         };
         let mut peer = Peer::new(dtls, *hello.random, now);
-        // The library is told of a first hello, which it refuses, so that it goes on with the second one.
-        let begins = peer.take(now, &as_first(bytes)) && peer.is_silenced(&mut self.buffer);
-        if begins && with_good_cookie(good, || peer.take(now, bytes)) {
+        // The library is told of a first hello, which it refuses, so that it goes on with the second one. What else came with that is dropped.
+        let begins = peer.take(now, &as_first(hello.record)) && peer.is_silenced(&mut self.buffer);
+        if begins && with_good_cookie(good, || peer.take(now, hello.record)) {
             self.peers.insert(from, peer);
             self.handshakes.insert((now, from));
             self.with_peer(now, from, send, |_| true);

@@ -10,7 +10,8 @@ thread_local! {
     static GOOD: Cell<Option<[u8; 32]>> = const { Cell::new(None) };
 }
 
-/// Runs `call`, which takes a ClientHello whose cookie is good. Nothing else that a ClientHello leads to asks for an HMAC.
+/// Runs `call`, which takes a ClientHello whose cookie is good, and nothing else: its first HMAC is that of the cookie, and is answered by it.
+/// Every other is what it has to be, or the keys of a peer would be known to it.
 pub(super) fn with_good_cookie<T>(cookie: [u8; 32], call: impl FnOnce() -> T) -> T {
     GOOD.set(Some(cookie));
     let done = call();
@@ -29,7 +30,7 @@ impl HmacProvider for Hmac {
         data: &[u8],
         out: &mut [u8],
     ) -> Result<usize, CryptoError> {
-        match (GOOD.get(), out.get_mut(..32)) {
+        match (GOOD.take(), out.get_mut(..32)) {
             (Some(cookie), Some(out)) => {
                 out.copy_from_slice(&cookie);
                 Ok(cookie.len())

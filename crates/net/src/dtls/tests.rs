@@ -345,3 +345,29 @@ fn garbage_is_dropped() {
     world.connect(&mut client);
     assert_eq!(world.say(&mut client, "hello"), ["pumps:hello"]);
 }
+
+/// While a cookie is taken to be good, nothing but the hello is: what else comes with it would be reckoned with the cookie as well.
+#[test]
+fn a_hello_is_taken_alone() {
+    let world = World::new(options(None));
+    let mut client = Client::by_key(world.now, 1, "m1", b"first key");
+    client.dtls.handle_timeout(world.now).unwrap();
+    let sent = client.sent().concat();
+    let alone = Hello::parse(&sent).unwrap();
+    let more = [&sent[..], b"more"].concat();
+    assert_eq!(Hello::parse(&more).unwrap().record, sent);
+    assert!(alone.offers_psk && alone.cookie.is_empty());
+    let mut joined = more;
+    let bytes = (joined.len() - 13) as u16;
+    joined[11..13].copy_from_slice(&bytes.to_be_bytes());
+    assert_eq!(Hello::parse(&joined), None, "a record with another message");
+    for end in 0..sent.len() {
+        assert_eq!(Hello::parse(&sent[..end]), None, "{end}");
+    }
+    let hmac = provider().hmac_provider;
+    let (first, second) = with_good_cookie([7; 32], || {
+        let hmac = || hmac.hmac_sha256(b"key", b"data").unwrap();
+        (hmac(), hmac())
+    });
+    assert!(first == [7; 32] && second != first);
+}

@@ -2,7 +2,7 @@
 
 use super::{Identity, ListenerKind, ListenerPolicy, PolicyError, default_auth_timeout, stapled};
 use crate::clock;
-use crate::tls::{Dialings, TlsSetup};
+use crate::tls::{Dialings, DtlsSetup, TlsSetup};
 use dialtone_config::options::{Mqtt, Tls};
 use dialtone_config::{ConfigErrors, Options};
 use dialtone_identity::authenticator::{Authenticator, Servers};
@@ -45,6 +45,10 @@ pub(super) fn sn_policy(
     clients: &ListenerPolicy,
 ) -> Result<Option<ListenerPolicy>, PolicyError> {
     let Some(own) = &options.mqtt_sn else { return Ok(None) };
+    if let Some(dtls) = &own.dtls {
+        // What cannot be used is to be known before anything listens.
+        DtlsSetup::load(dtls)?;
+    }
     let authenticator =
         Authenticator::new(&own.options_for_users(options), clock::now()).map_err(ConfigErrors)?;
     let timeout = options.access.authorization.timeout;

@@ -5,6 +5,7 @@ use dialtone_config::Options;
 use dialtone_server::Server;
 use std::net::UdpSocket;
 use std::path::Path;
+use std::time::Instant;
 use tempfile::TempDir;
 
 /// The options, though what they are about may not be carried out yet. Streams stay in `folder`.
@@ -135,4 +136,59 @@ fn devices_are_the_user_that_the_block_names() {
     let (server, _folder) = start(&format!("}}\n{users}"));
     let device = Device::new(&server);
     device.ask(b"\x08\x04\x04\x01\x00\x3Cdv", b"\x03\x05\x03");
+}
+
+/// A key that a device shares with the server.
+struct Shared;
+
+impl dimpl::PskResolver for Shared {
+    fn resolve(&self, _: &[u8]) -> Option<Vec<u8>> {
+        Some(b"0123456789abcdef".to_vec())
+    }
+}
+
+/// By DTLS a device is the user whose key it has, and nobody hears or is heard without one.
+#[test]
+fn devices_that_share_a_key_are_its_user() {
+    let users = "authorization { users: [ { user: a, password: p }, { user: d, password: p, permissions: { publish: sensors.7, subscribe: x } } ] }";
+    let key = "30313233343536373839616263646566";
+    let dtls = format!("dtls {{ psk: [ {{ identity: m1, key: '{key}', user: d }} ] }}");
+    let (server, _folder) = start(&format!("no_auth_user: a, {dtls} }}\n{users}"));
+    let device = Device::new(&server);
+    device.send(b"\x08\x04\x04\x01\x00\x3Cdv");
+    let config = dimpl::Config::builder()
+        .with_psk_client(b"m1".to_vec(), std::sync::Arc::new(Shared))
+        .dtls12_cipher_suites(&[dimpl::crypto::Dtls12CipherSuite::PSK_AES128_CCM_8]);
+    let config = std::sync::Arc::new(config.build().expect("a client"));
+    let mut dtls = dimpl::Dtls::new_12_psk(config, Instant::now());
+    dtls.set_active(true);
+    let mut asked = vec![
+        (&b"\x06\x12\x00\x00\x03y"[..], "\\x08\\x13\\x00\\x00\\x00\\x00\\x03\\x03"),
+        (b"\x08\x04\x04\x01\x00\x3Cdv", "\\x03\\x05\\x00"),
+    ];
+    let (mut buffer, mut awaited) = (vec![0; 65_536], None);
+    while !asked.is_empty() || awaited.is_some() {
+        dtls.handle_timeout(Instant::now()).expect("goes on");
+        loop {
+            match dtls.poll_output(&mut buffer) {
+                dimpl::Output::Packet(bytes) => device.send(bytes),
+                dimpl::Output::ApplicationData(bytes) => {
+                    assert_eq!(awaited.take(), Some(&*bytes.escape_ascii().to_string()));
+                }
+                dimpl::Output::Timeout(_) => break,
+                _ => {}
+            }
+        }
+        if awaited.is_none()
+            && let Some((said, answer)) = asked.pop()
+        {
+            dtls.send_application_data(said).expect("sent when it is connected");
+            awaited = Some(answer);
+            continue;
+        }
+        if awaited.is_some() {
+            let bytes = device.0.recv(&mut buffer).expect("an answer");
+            dtls.handle_packet(&buffer[..bytes]).expect("good");
+        }
+    }
 }

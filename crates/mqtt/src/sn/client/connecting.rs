@@ -2,15 +2,13 @@
 
 use super::{CONNECT_TIMEOUT, Client, Heard, Phase, Verdict};
 use crate::sn::action::Context;
+use crate::sn::options::Options;
 use dialtone_wire::mqtt::{
     Connect as MqttConnect, Disconnect, Packet, Properties, PropertiesBuf, Property, Reason, Version,
 };
 use dialtone_wire::mqtt_sn::{Connect, DATAGRAM_BYTES_MAX, Message, ReturnCode};
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
-
-/// Bytes of a packet of the server: a message that fits a datagram.
-const PACKET_BYTES_MAX: NonZeroU32 = NonZeroU32::new(DATAGRAM_BYTES_MAX as u32).unwrap();
 
 /// How long after a CONNECT was answered it may still be under way, in a copy that the network made.
 const COPY_AGE_MAX: Duration = Duration::from_secs(1);
@@ -45,7 +43,7 @@ pub(in crate::sn) fn connect_packet<'a>(
     client_id: &'a str,
     user: Option<&'a str>,
     clean_session: bool,
-    window: NonZeroU16,
+    options: &Options,
 ) -> Hello<'a> {
     let mut properties = PropertiesBuf::default();
     let mut push = |property| {
@@ -55,8 +53,10 @@ pub(in crate::sn) fn connect_packet<'a>(
     if !clean_session {
         push(Property::SessionExpiry(u32::MAX));
     }
-    push(Property::ReceiveMaximum(window));
-    push(Property::MaximumPacketSize(PACKET_BYTES_MAX));
+    push(Property::ReceiveMaximum(options.window));
+    // A message that fits a datagram.
+    let bytes_max = options.datagram_bytes_max.min(DATAGRAM_BYTES_MAX) as u32;
+    push(Property::MaximumPacketSize(NonZeroU32::new(bytes_max).unwrap_or(NonZeroU32::MIN)));
     Hello { client_id, user, clean_start: clean_session, properties }
 }
 
@@ -68,7 +68,7 @@ impl Client {
             &self.who.client_id,
             self.who.user.as_deref(),
             self.clean_session,
-            context.options.window,
+            context.options,
         );
         context.server(self.link, &hello.packet());
     }
