@@ -1,5 +1,6 @@
-//! One peer, and what the library makes for it.
+//! One peer, and what the library makes for it. Should it panic at what the peer sent, it is over with this peer alone.
 
+use crate::threads::contained;
 use dimpl::{Dtls, Output};
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +35,16 @@ pub(super) enum Made<'a> {
     Wait(Instant),
 }
 
+/// The same with lengths of what stands in the buffer.
+enum Said {
+    Datagram(usize),
+    Message(usize),
+    Certificate(Vec<u8>),
+    Open,
+    Wait(Instant),
+    Else,
+}
+
 impl Peer {
     pub(super) fn new(dtls: Dtls, random: [u8; 32], now: Instant) -> Self {
         let (user, certificate) = (None, None);
@@ -44,22 +55,24 @@ impl Peer {
     /// Hands a datagram over. False: it is over with this peer.
     pub(super) fn take(&mut self, now: Instant, bytes: &[u8]) -> bool {
         self.heard = if self.is_open { now } else { self.heard };
-        self.dtls.handle_timeout(now).is_ok() && self.dtls.handle_packet(bytes).is_ok()
+        contained(|| self.dtls.handle_timeout(now).is_ok() && self.dtls.handle_packet(bytes).is_ok())
+            .unwrap_or(false)
     }
 
     /// Sends a message.
     pub(super) fn say(&mut self, now: Instant, bytes: &[u8]) -> bool {
-        self.dtls.handle_timeout(now).is_ok() && self.dtls.send_application_data(bytes).is_ok()
+        contained(|| self.dtls.handle_timeout(now).is_ok() && self.dtls.send_application_data(bytes).is_ok())
+            .unwrap_or(false)
     }
 
     /// A deadline has come.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
-        self.dtls.handle_timeout(now).is_ok()
+        contained(|| self.dtls.handle_timeout(now).is_ok()).unwrap_or(false)
     }
 
     /// Leaves.
     pub(super) fn close(&mut self) -> bool {
-        self.dtls.close().is_ok()
+        contained(|| self.dtls.close().is_ok()).unwrap_or(false)
     }
 
     /// Drops what it would send. False: it made something else.
@@ -75,22 +88,33 @@ impl Peer {
 
     /// What the library made next.
     pub(super) fn next<'a>(&mut self, buffer: &'a mut [u8]) -> Made<'a> {
-        let (is_message, length) = loop {
-            match self.dtls.poll_output(buffer) {
-                Output::Packet(bytes) => break (false, bytes.len()),
-                Output::ApplicationData(bytes) => break (true, bytes.len()),
-                Output::PeerCert(certificate) => self.certificate = Some(certificate.to_vec()),
-                Output::Connected => {
+        loop {
+            let said = contained(|| match self.dtls.poll_output(buffer) {
+                Output::Packet(bytes) => Some(Said::Datagram(bytes.len())),
+                Output::ApplicationData(bytes) => Some(Said::Message(bytes.len())),
+                Output::PeerCert(certificate) => Some(Said::Certificate(certificate.to_vec())),
+                Output::Connected => Some(Said::Open),
+                // All that may come fits.
+                Output::CloseNotify | Output::BufferTooSmall { .. } => None,
+                Output::Timeout(at) => Some(Said::Wait(at)),
+                _ => Some(Said::Else),
+            });
+            match said.flatten() {
+                Some(Said::Datagram(length)) => {
+                    return Made::Datagram(buffer.get(..length).unwrap_or_default());
+                }
+                Some(Said::Message(length)) => {
+                    return Made::Message(buffer.get(..length).unwrap_or_default());
+                }
+                Some(Said::Certificate(certificate)) => self.certificate = Some(certificate),
+                Some(Said::Open) => {
                     self.is_open = true;
                     return Made::Open(self.certificate.take());
                 }
-                // All that may come fits.
-                Output::CloseNotify | Output::BufferTooSmall { .. } => return Made::Closed,
-                Output::Timeout(at) => return Made::Wait(at),
-                _ => {}
+                Some(Said::Wait(at)) => return Made::Wait(at),
+                Some(Said::Else) => {}
+                None => return Made::Closed,
             }
-        };
-        let bytes = buffer.get(..length).unwrap_or_default();
-        if is_message { Made::Message(bytes) } else { Made::Datagram(bytes) }
+        }
     }
 }

@@ -10,10 +10,10 @@ mod tests;
 
 use parking_lot::Mutex;
 pub use progress::{Progress, Watch};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::panic::{self, PanicHookInfo};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::{Arc, Once, OnceLock, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
@@ -24,6 +24,8 @@ pub const PANIC_EXIT_CODE: i32 = 101;
 thread_local! {
     /// The server that this thread works for.
     static CURRENT: RefCell<Option<Threads>> = const { RefCell::new(None) };
+    /// Whether a panic of this thread is contained.
+    static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A panic, as it is logged.
@@ -168,6 +170,15 @@ pub fn apart<T: Send>(name: &str, run: impl FnOnce() -> T + Send) -> io::Result<
     })
 }
 
+/// Runs something of a library that may panic at what a peer sends, and is given up then: the panic stands in the log of the process, and nothing
+/// else comes of it. `None`: it has panicked, and what it worked on must not be used any more.
+pub(crate) fn contained<T>(run: impl FnOnce() -> T) -> Option<T> {
+    CONTAINED.set(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(run)).ok();
+    CONTAINED.set(false);
+    done
+}
+
 /// Puts the report of a server's threads behind the hook that the program has.
 fn install_hook() {
     static ONCE: Once = Once::new();
@@ -176,6 +187,9 @@ fn install_hook() {
         panic::set_hook(Box::new(move |info| {
             // It writes to stderr, with a backtrace if RUST_BACKTRACE asks for one.
             before(info);
+            if CONTAINED.try_with(Cell::get).unwrap_or(false) {
+                return;
+            }
             // A thread that is just ending has no such variable any more, and does nothing for a server.
             let current = CURRENT.try_with(|current| current.try_borrow().ok().and_then(|c| c.clone()));
             if let Ok(Some(threads)) = current {

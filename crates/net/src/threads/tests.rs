@@ -1,6 +1,6 @@
 //! Panics are looked at from outside: a test runs itself again as a child, which panics.
 
-use super::{PANIC_EXIT_CODE, Threads, Watch, apart};
+use super::{PANIC_EXIT_CODE, Threads, Watch, apart, contained};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +54,17 @@ fn a_panic_is_reported_with_its_place_and_ends_the_process() {
             threads().spawn("worker", run).expect("thread");
             wait_for_ever();
         }
+        Ok("contained") => {
+            // Only what is contained is forgiven, and only once.
+            let run = || {
+                assert_eq!(contained(|| panic!("a peer's fault")), None::<()>);
+                assert_eq!(contained(|| 7), Some(7));
+                eprintln!("goes on");
+                panic!("no reason");
+            };
+            threads().spawn("worker", run).expect("thread");
+            wait_for_ever();
+        }
         Ok("foreign") => {
             // A thread of the program that the server is part of: its panics are not the server's.
             threads().spawn("worker", || ()).expect("thread").join().expect("ended");
@@ -67,6 +78,7 @@ fn a_panic_is_reported_with_its_place_and_ends_the_process() {
                 ("unset", "worker", false),
                 ("caught", "worker", true),
                 ("apart", "errand", true),
+                ("contained", "worker", true),
             ] {
                 let output = child(test, role);
                 let text = String::from_utf8_lossy(&output.stderr);
@@ -75,6 +87,7 @@ fn a_panic_is_reported_with_its_place_and_ends_the_process() {
                     format!("report: thread {thread:?} panicked at crates/net/src/threads/tests.rs:");
                 assert_eq!(text.contains(&report), reported, "{role}: {text}");
                 assert!(text.contains("no reason"), "{role}: {text}");
+                assert_eq!(text.contains("goes on"), role == "contained", "{role}: {text}");
             }
             let output = child(test, "foreign");
             let text = String::from_utf8_lossy(&output.stderr);
