@@ -65,8 +65,20 @@ pub(super) struct Owed {
     /// PUBREL of these places' messages.
     pub(super) released: HashMap<Place, PacketId>,
     pub(super) releases: HashMap<PacketId, Release>,
-    /// Messages of the connection before that are to come again.
-    pub(super) again: Again,
+    /// Messages of the connection before that are to come again. Seldom there.
+    pub(super) again: Option<Box<Again>>,
+}
+
+impl Owed {
+    /// The message at this place is to come again no more, if it was: the identifier that it has.
+    pub(super) fn has_come(&mut self, place: Place) -> Option<PacketId> {
+        let again = self.again.as_mut()?;
+        let id = again.awaited.remove(&place);
+        if again.awaited.is_empty() {
+            self.again = None;
+        }
+        id
+    }
 }
 
 /// Records that are being stored, one after the other.

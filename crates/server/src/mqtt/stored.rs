@@ -1,6 +1,6 @@
 //! Messages that streams bring for a client: of its consumers, and retained ones. Each passes the gate of delivery for what the client may have now.
 
-use super::conversation::{Conversation, Release};
+use super::conversation::{Again, Conversation, Release};
 use super::effects::Effects;
 use super::mail::{For, Mailed};
 use super::session::now_seconds;
@@ -135,14 +135,14 @@ impl Effects {
             properties: properties.properties(),
             payload: message.payload(),
         };
-        let again = conversation.owed.again.awaited.get(&place).copied();
-        if let Some(id) = again {
+        let again = conversation.owed.again.as_ref();
+        if let Some(id) = again.and_then(|again| again.awaited.get(&place).copied()) {
             let mut carry_out = |command: dialtone_mqtt::Command<'_>| self.carry_out(command, turn);
             let told = engine.deliver_resumed(id, Some(&told), out, &mut carry_out);
             if told == Delivered::Full {
                 return Some(mailed);
             }
-            self.conversation.as_mut()?.owed.again.awaited.remove(&place);
+            self.conversation.as_mut()?.owed.has_come(place);
             return None;
         }
         self.stop_waiting(engine, out, turn);
@@ -158,36 +158,35 @@ impl Effects {
 
     /// A message that was to come again does not.
     fn forget_again(&mut self, place: Place, engine: &mut Engine, out: &mut Vec<u8>, turn: &mut Turn) {
-        let Some(id) = self.conversation.as_mut().and_then(|of| of.owed.again.awaited.remove(&place)) else {
-            return;
-        };
+        let Some(id) = self.conversation.as_mut().and_then(|of| of.owed.has_come(place)) else { return };
         engine.deliver_resumed(id, None, out, &mut |command| self.carry_out(command, turn));
     }
 
     /// Messages that were to come again and have not come in time are there no more: they are in nobody's way.
     fn stop_waiting(&mut self, engine: &mut Engine, out: &mut Vec<u8>, turn: &mut Turn) {
         let Some(conversation) = &mut self.conversation else { return };
-        let again = &mut conversation.owed.again;
-        if again.until.is_some_and(|until| until <= turn.now()) {
-            again.until = None;
-            let places: Vec<Place> = again.awaited.keys().copied().collect();
-            places.into_iter().for_each(|place| self.forget_again(place, engine, out, turn));
+        let is_over = |again: &mut Box<Again>| again.until.is_some_and(|until| until <= turn.now());
+        let Some(again) = conversation.owed.again.take_if(is_over) else { return };
+        for id in again.awaited.into_values() {
+            engine.deliver_resumed(id, None, out, &mut |command| self.carry_out(command, turn));
         }
     }
 
     /// Messages that the connection before had in flight come again: their identifiers are in use.
     pub(super) fn await_again(&mut self, sent: &[Sent], engine: &mut Engine, turn: &Turn) {
         let Some(conversation) = &mut self.conversation else { return };
+        let mut again = Again::default();
         for Sent { consumer, sequence, id, qos } in sent {
             let number =
                 conversation.consumers.iter().find(|(_, of)| of.key == *consumer).map(|(number, _)| *number);
             let Some(number) = number else { continue };
             let place = Conversation::place(number, *sequence);
-            conversation.owed.again.awaited.insert(place, *id);
+            again.awaited.insert(place, *id);
             engine.await_resumed(*id, place, *qos);
         }
         let wait = conversation.settings.streams.ack_wait.saturating_mul(2);
-        conversation.owed.again.until = turn.now().checked_add(wait);
+        again.until = turn.now().checked_add(wait);
+        conversation.owed.again = (!again.awaited.is_empty()).then(|| Box::new(again));
     }
 
     /// The stream says that the client has a message that it has not said PUBCOMP for.
