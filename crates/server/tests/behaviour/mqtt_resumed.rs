@@ -1,7 +1,8 @@
 //! What a client of MQTT has not answered comes to its next connection under the identifier that it had.
 
 use crate::common::mqtt::{CONNECT, Device, id, properties, publish};
-use crate::common::{options, start};
+use crate::common::options;
+use crate::common::waiting::tries;
 use dialtone_server::Server;
 use dialtone_wire::mqtt::{Ack, AckKind, Connect, Packet, Properties, Property, Qos, Reason, Version};
 use std::path::Path;
@@ -10,7 +11,9 @@ fn server(folder: &Path) -> Server {
     let folder = folder.display();
     let text =
         format!("server_name: A\njetstream {{ store_dir: '{folder}' }}\nmqtt {{ listen: '127.0.0.1:-1' }}");
-    start(options(&text))
+    // The store of one that has stopped is free once the last of its threads has let go of it.
+    let started = || Server::builder().options(options(&text)).in_process_only().quiet().start().ok();
+    tries("the store is free").find_map(|()| started()).expect("it is tried until it fails")
 }
 
 fn connect(server: &Server, version: Version) -> Device {
