@@ -111,6 +111,12 @@ class Mqtt:
     def publish(self, topic, payload, retain=0):
         self.asked(0x32 | retain, 0x40, lambda packet_id: self.text(topic) + packet_id + payload.encode())
 
+    def leave(self):
+        """Until the server has closed: what is published from then on was delivered to nobody, and is not waited for until `ack_wait` is over."""
+        self.send(0xE0, b"")
+        assert self.file.read() == b""
+        self.socket.close()
+
     def until(self, count):
         while len(self.messages) < count:
             self.read(0x30)
@@ -190,7 +196,7 @@ def fill_mqtt(port, kill):
     session = Mqtt(port, "keeper", "a")
     session.subscribe("kept/#", 1)
     session.subscribe("plain", 0)
-    session.socket.close()
+    session.leave()
     other = Mqtt(port, "other", "a")
     for number in range(3):
         other.publish(f"kept/{number}", f"kept {number}")
