@@ -1,5 +1,7 @@
 //! Peers that mean no good: what they can hold is bounded in memory and time, and nobody else is kept waiting.
 
+#[path = "hostile_peers/mqtt.rs"]
+mod mqtt;
 #[path = "hostile_peers/websocket.rs"]
 mod websocket;
 
@@ -7,6 +9,7 @@ mod websocket;
 mod waiting;
 
 use rustls::pki_types::ServerName;
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -20,8 +23,8 @@ use waiting::{Bounded, NextLine, PATIENCE, tries, wait_until};
 struct Server {
     process: Child,
     address: SocketAddr,
-    /// Where it listens for WebSocket, if it does.
-    websocket: Option<SocketAddr>,
+    /// Where it listens besides, by schemes.
+    others: HashMap<&'static str, SocketAddr>,
 }
 
 impl Server {
@@ -35,21 +38,23 @@ impl Server {
         command.arg(env!("CARGO_BIN_EXE_dialtone")).arg(file);
         let mut process = command.stderr(Stdio::piped()).spawn().expect("the server starts");
         let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines();
-        let mut websocket = None;
+        let mut others = HashMap::new();
         let address = lines.find_map(|line| {
             let line = line.ok()?;
             let behind = |said: &str| line.split_once(said).map(|(_, address)| address.to_owned());
-            websocket = websocket.take().or_else(|| behind("Listening for websocket clients on ws://"));
+            for scheme in ["ws", "mqtt", "udp"] {
+                let at = behind(&format!("clients on {scheme}://"));
+                others.extend(at.map(|address| (scheme, address.parse().expect("an address"))));
+            }
             behind("Listening for client connections on ")
         });
-        let websocket = websocket.map(|address| address.parse().expect("an address"));
         // Whatever else it says is of no interest, but must not block it.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, address: address.expect("it listens").parse().expect("an address"), websocket }
+        Self { process, address: address.expect("it listens").parse().expect("an address"), others }
     }
 
     fn connect_websocket(&self) -> Peer {
-        Self::connect_to(self.websocket.expect("it listens for WebSocket"))
+        Self::connect_to(self.others["ws"])
     }
 
     fn connect(&self) -> Peer {
