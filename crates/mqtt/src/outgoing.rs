@@ -31,13 +31,21 @@ pub(crate) struct InFlight {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outgoing {
     messages: VecDeque<InFlight>,
+    /// Those that are awaited.
+    awaited: u16,
     last_id: u16,
+}
+
+impl InFlight {
+    fn is_awaited(&self) -> bool {
+        matches!(self.step, Step::Awaited(_))
+    }
 }
 
 impl Outgoing {
     /// Those that count in the window.
     pub(crate) fn sent(&self) -> usize {
-        self.messages.iter().filter(|message| !matches!(message.step, Step::Awaited(_))).count()
+        self.messages.len() - usize::from(self.awaited)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = InFlight> + '_ {
@@ -64,14 +72,17 @@ impl Outgoing {
 
     pub(crate) fn set(&mut self, id: PacketId, step: Step) {
         if let Some(message) = self.messages.iter_mut().find(|message| message.id == id) {
+            let was_awaited = message.is_awaited();
             message.step = step;
+            self.awaited = self.awaited - u16::from(was_awaited) + u16::from(message.is_awaited());
         }
     }
 
     pub(crate) fn remove(&mut self, id: PacketId) {
         // Acknowledgements come in order, so this is most often the first. [MQTT-4.6.0-2]
         if let Some(at) = self.messages.iter().position(|message| message.id == id) {
-            self.messages.remove(at);
+            let gone = self.messages.remove(at);
+            self.awaited -= u16::from(gone.is_some_and(|message| message.is_awaited()));
         }
     }
 
@@ -94,7 +105,32 @@ impl Outgoing {
     pub(crate) fn restore(&mut self, message: InFlight) {
         if self.find(message.id).is_none() {
             self.last_id = message.id.get();
+            self.awaited += u16::from(message.is_awaited());
             self.messages.push_back(message);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_awaited_does_not_count_in_the_window() {
+        let (place, qos) = (Place(1), Qos::AtLeastOnce);
+        let id = |id| PacketId::new(id).expect("not 0");
+        let mut outgoing = Outgoing::default();
+        for number in [7, 9, 11] {
+            outgoing.restore(InFlight { id: id(number), place, step: Step::Awaited(qos), is_sent: true });
+        }
+        let new = outgoing.publish(place, qos).expect("some are free");
+        assert_eq!((new, outgoing.sent()), (id(12), 1));
+        outgoing.set(id(9), Step::Published(qos));
+        assert_eq!(outgoing.sent(), 2);
+        outgoing.set(id(9), Step::Released);
+        outgoing.remove(id(7));
+        assert_eq!(outgoing.sent(), 2);
+        [9, 11, 12, 12].into_iter().for_each(|number| outgoing.remove(id(number)));
+        assert_eq!((outgoing.sent(), outgoing.iter().count()), (0, 0));
     }
 }
