@@ -7,7 +7,7 @@ use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
 
 /// Bytes of memory that one of them may cost, by TCP; what is sent comes on top.
-const PEER_BYTES_MAX: usize = 4 * 1024;
+const PEER_BYTES_MAX: usize = 8 * 1024;
 /// The same of one by datagrams.
 const SENDER_BYTES_MAX: usize = 2 * 1024;
 /// Bytes of a CONNECT that has more.
