@@ -1,20 +1,8 @@
 //! `$SYS/broker/…`.
 
-use crate::common::mqtt::{Device, id, publish};
-use crate::common::{options, start};
-use dialtone_server::Server;
+use crate::common::mqtt::{Device, id, publish, start_with_streams};
 use dialtone_wire::mqtt::{Delivery, Packet, Properties, Publish, Qos};
 use std::collections::BTreeMap;
-use tempfile::TempDir;
-
-fn server(more: &str) -> (Server, TempDir) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let folder_name = folder.path().display();
-    let text = format!(
-        "server_name: A\njetstream {{ store_dir: '{folder_name}' }}\nmqtt {{ listen: '127.0.0.1:-1', {more} }}"
-    );
-    (start(options(&text)), folder)
-}
 
 /// What comes up to the answer of a PING: topics with payloads, all of them retained.
 fn told(device: &mut Device) -> BTreeMap<String, String> {
@@ -39,7 +27,7 @@ fn told(device: &mut Device) -> BTreeMap<String, String> {
 
 #[test]
 fn who_subscribes_is_told_at_once_and_nobody_else_publishes_there() {
-    let (server, _folder) = server("broker_topics: true");
+    let (server, _folder) = start_with_streams("broker_topics: true");
     let mut other = Device::named(&server, "o");
     publish(&mut other, "x", Qos::AtLeastOnce, 1, "1");
     let mut device = Device::named(&server, "d");
@@ -67,7 +55,7 @@ fn who_subscribes_is_told_at_once_and_nobody_else_publishes_there() {
 
 #[test]
 fn they_are_off_unless_asked_for() {
-    let (server, _folder) = server("");
+    let (server, _folder) = start_with_streams("");
     let mut device = Device::named(&server, "d");
     device.subscribe("$SYS/#", Qos::AtMostOnce);
     assert!(told(&mut device).is_empty());

@@ -1,27 +1,17 @@
 //! Sessions of MQTT that end and begin without a pause in between: who comes next finds what the one before has left, and nothing of it
 //! goes later.
 
-use crate::common::{options, start, waiting::Bounded};
+use crate::common::{mqtt::start_with_streams, waiting::Bounded};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use tempfile::TempDir;
 
 /// Each is a chance for the one that leaves and the one that comes to meet.
 const ROUNDS: u32 = 40;
 const LONG: u32 = 600;
 
 /// A server that gives nobody's message up for lost.
-fn start_with_streams() -> (Server, TempDir) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = folder.path().display();
-    let config = format!(
-        "server_name: A\njetstream {{ store_dir: '{store}' }}\nmqtt {{ listen: '127.0.0.1:-1', ack_wait: 1h }}"
-    );
-    (start(options(&config)), folder)
-}
-
 /// A client of MQTT 5 that speaks in whole packets.
 struct Client {
     stream: TcpStream,
@@ -99,7 +89,7 @@ impl Client {
 /// In each round a session is left in some way, and begun in some way at once. Whether it is the same one must be certain, and its subscription work.
 #[track_caller]
 fn play(is_same: bool, leave: impl Fn(&mut Client), next: (bool, u32)) {
-    let (server, _folder) = start_with_streams();
+    let (server, _folder) = start_with_streams("ack_wait: 1h");
     for round in 0..ROUNDS {
         let id = format!("c{round}");
         let mut before = Client::connect(&server, &id, false, LONG);
@@ -151,7 +141,7 @@ fn a_session_is_forgotten_by_a_clean_start_for_one_connection() {
 
 #[test]
 fn what_was_not_acknowledged_comes_at_once_to_the_next_connection() {
-    let (server, _folder) = start_with_streams();
+    let (server, _folder) = start_with_streams("ack_wait: 1h");
     let mut publisher = Client::connect(&server, "publisher", true, 0);
     let payloads = [b"1", b"2", b"3"];
     let ways: [fn(&mut Client); 3] = [

@@ -1,20 +1,8 @@
 //! Shared subscriptions of MQTT 5 with quality of service 1 and 2.
 
-use crate::common::mqtt::{Device, id, publish};
-use crate::common::{options, start};
-use dialtone_server::Server;
+use crate::common::mqtt::{Device, id, publish, start_with_streams};
 use dialtone_wire::mqtt::{Ack, AckKind, Packet, PacketId, Properties, Qos, Reason};
 use std::collections::BTreeSet;
-use tempfile::TempDir;
-
-fn server(more: &str) -> (Server, TempDir) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let folder_name = folder.path().display();
-    let text = format!(
-        "server_name: A\njetstream {{ store_dir: '{folder_name}' }}\nmqtt {{ listen: '127.0.0.1:-1', {more} }}"
-    );
-    (start(options(&text)), folder)
-}
 
 /// The payload of the next message, which is answered if it is to be.
 fn take(device: &mut Device, answers: bool) -> (String, PacketId) {
@@ -35,7 +23,7 @@ fn take(device: &mut Device, answers: bool) -> (String, PacketId) {
 
 #[test]
 fn mqtt_4_8_2_a_message_goes_to_one_member_and_is_kept_while_all_are_away() {
-    let (server, _folder) = server("");
+    let (server, _folder) = start_with_streams("");
     let mut publisher = Device::named(&server, "p");
     let mut members = ["a", "b"].map(|name| Device::named(&server, name));
     for member in &mut members {
@@ -79,7 +67,7 @@ fn mqtt_4_8_2_a_message_goes_to_one_member_and_is_kept_while_all_are_away() {
 
 #[test]
 fn mqtt_4_8_2_what_a_member_has_not_acknowledged_goes_to_another() {
-    let (server, _folder) = server("ack_wait: 1s");
+    let (server, _folder) = start_with_streams("ack_wait: 1s");
     let mut publisher = Device::named(&server, "p");
     let mut first = Device::named(&server, "a");
     first.subscribe("$share/g/t", Qos::AtLeastOnce);

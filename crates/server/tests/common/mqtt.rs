@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "no test needs all of it")]
 
 use super::waiting::{self, Bounded};
+use super::{options, start};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
 use dialtone_wire::mqtt::{
@@ -11,6 +12,7 @@ use dialtone_wire::mqtt::{
 };
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use tempfile::TempDir;
 
 pub const CONNECT: Connect<'static> = Connect {
     version: Version::V5,
@@ -22,6 +24,16 @@ pub const CONNECT: Connect<'static> = Connect {
     password: None,
     properties: Properties::NONE,
 };
+
+/// A server with streams and clients of MQTT; `more` stands in the block `mqtt`. The folder is its store.
+pub fn start_with_streams(more: &str) -> (Server, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().display();
+    let text = format!(
+        "server_name: A\njetstream {{ store_dir: '{store}' }}\nmqtt {{ listen: '127.0.0.1:-1', {more} }}"
+    );
+    (start(options(&text)), folder)
+}
 
 pub fn properties(list: &[Property<'_>]) -> PropertiesBuf {
     let mut properties = PropertiesBuf::default();
