@@ -1,7 +1,7 @@
 //! The same of MQTT, by TCP and WebSocket, and of MQTT-SN, by datagrams: as many as there may be of each, that begin and go no further.
 
-use super::Server;
 use super::waiting::{Bounded, PATIENCE};
+use super::{Server, many};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
@@ -39,8 +39,7 @@ fn peers_of_mqtt_that_begin_and_go_no_further_hold_little_and_not_for_long() {
     let folder = tempfile::tempdir().expect("folder");
     let server = begin(folder.path());
     let mut client = server.client(r#"{"verbose":false,"user":"a","pass":"a"}"#);
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1024);
-    let count = (files as usize).saturating_sub(200).min(10_000);
+    let (_alone, count) = many();
     let before = server.resident();
     // CONNECT, which says that it has 64 KB.
     let half =
