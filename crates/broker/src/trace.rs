@@ -117,6 +117,11 @@ impl Rewritten {
         Self { framed, header_bytes }
     }
 
+    /// The body, and bytes of its headers.
+    pub fn into_parts(self) -> (Vec<u8>, usize) {
+        (self.framed, self.header_bytes)
+    }
+
     /// The message with this body.
     pub fn message<'a>(&'a self, message: &Message<'a>) -> Message<'a> {
         Message { header_bytes: self.header_bytes, framed: &self.framed, ..*message }

@@ -24,6 +24,7 @@ mod rates;
 mod session;
 mod stored;
 mod subscribe;
+mod traced;
 mod will;
 
 use crate::conduct::Conduct;

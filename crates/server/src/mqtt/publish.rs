@@ -39,10 +39,13 @@ impl Effects {
     /// Publishes a message, and answers for it if it has a ticket.
     #[inline]
     pub(super) fn publish(&mut self, published: &Published<'_>, ticket: Option<Ticket>, turn: &mut Turn) {
-        let reason = self.deliver(published, matches!(ticket, Some(Ticket::Released(_))), turn);
+        let delivered = self.deliver(published, matches!(ticket, Some(Ticket::Released(_))), turn);
         if self.is_refused() {
             return;
         }
+        let Some(reason) = delivered else {
+            return self.answers.extend(ticket.map(|ticket| Answer::Stored(ticket, Reason::Success)));
+        };
         if ticket.is_some() || published.retain {
             self.store(published, reason, ticket, turn);
         }
@@ -75,11 +78,11 @@ impl Effects {
     }
 
     /// Delivers a message in the account. How it went: before MQTT 5 no client is told. Its subject, as it was delivered, is left in the scratch.
-    /// `is_counted`: it was held against rate limits when it came.
+    /// `None`: it asked for nothing but a trace. `is_counted`: it was held against rate limits when it came.
     #[inline]
-    fn deliver(&mut self, published: &Published<'_>, is_counted: bool, turn: &mut Turn) -> Reason {
+    fn deliver(&mut self, published: &Published<'_>, is_counted: bool, turn: &mut Turn) -> Option<Reason> {
         if let Err(reason) = self.take_subject(published.topic) {
-            return reason;
+            return Some(reason);
         }
         let marks = Marks { retain: self.is_marked(published), client: None };
         let framed = &mut self.scratch.framed;
@@ -88,7 +91,7 @@ impl Effects {
         let header_bytes = framed.len();
         if header_bytes + published.payload.len() > self.allowance.payload_bytes_max {
             self.refuse(Reason::PacketTooLarge);
-            return Reason::PacketTooLarge;
+            return Some(Reason::PacketTooLarge);
         }
         framed.extend_from_slice(published.payload);
         framed.extend_from_slice(b"\r\n");
@@ -96,8 +99,23 @@ impl Effects {
         self.batch.msgs += 1;
         self.batch.bytes += framed.len().saturating_sub(4) as u64;
         if is_own(&self.scratch.subject) || self.is_told(&self.scratch.subject) {
-            return Reason::NotAuthorized;
+            return Some(Reason::NotAuthorized);
         }
+        if !published.properties.is_empty() && self.may_ask_for_trace(header_bytes) {
+            return self.deliver_traced(header_bytes, published, is_counted, turn);
+        }
+        Some(self.deliver_mapped(header_bytes, published, is_counted, turn))
+    }
+
+    /// Delivers the message in the scratch, whose trace is under way, or that has none.
+    #[inline]
+    pub(super) fn deliver_mapped(
+        &mut self,
+        header_bytes: usize,
+        published: &Published<'_>,
+        is_counted: bool,
+        turn: &mut Turn,
+    ) -> Reason {
         let written = self.rated.as_ref().filter(|_| !is_counted).map(|_| self.scratch.subject.clone());
         self.map_subject(turn);
         if let Some(written) = written
@@ -131,11 +149,12 @@ impl Effects {
         };
         let mut mapped = Vec::new();
         match turn.map(account, &self.scratch.subject, &mut mapped) {
-            Mapped::Unchanged => {}
+            Mapped::Unchanged => return,
             Mapped::To => self.scratch.subject = mapped,
             // Nobody has the empty subject.
             Mapped::Lost => self.scratch.subject.clear(),
         }
+        turn.trace_mapping(&self.scratch.subject);
     }
 
     /// Holds the message in the scratch against the rate limits.
@@ -164,6 +183,10 @@ impl Effects {
         let (Ok(authorized), Some(account)) =
             (permission::publish(peer, place.permissions.as_deref(), &message, turn.now()), &place.account)
         else {
+            if let Some(trace) = turn.trace_mut() {
+                let subject = quoted(message.subject);
+                trace.error = Some(format!("Permissions Violation for Publish to {subject}").into());
+            }
             return self.publish_denied(message.subject);
         };
         turn.publish(Origin { peer, account, echo: true }, authorized);
@@ -171,7 +194,7 @@ impl Effects {
     }
 
     #[cold]
-    fn publish_denied(&self, subject: &[u8]) -> Reason {
+    pub(super) fn publish_denied(&self, subject: &[u8]) -> Reason {
         let subject = quoted(subject);
         self.conduct.log(Event::PermissionDenied, format_args!("Publish Violation - Subject {subject}"));
         Reason::NotAuthorized

@@ -7,6 +7,7 @@ use crate::node::{Executor, Node};
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::inlet::Publish as _;
 use dialtone_broker::sharing::Mapped;
+use dialtone_broker::trace::{self, DESTINATION, DISABLED, Rewritten};
 use dialtone_mqtt::headers::{self, Marks, Response};
 use dialtone_mqtt::talk::Talk;
 use dialtone_mqtt::{OwnWill, Published, Ticket};
@@ -90,7 +91,11 @@ fn publish(late: &LateWill, turn: &mut Turn) {
     framed.extend_from_slice(b"\r\n");
     let has_reply = headers::put_reply(&mut reply, will.properties);
     let reply = has_reply.then_some(&*reply);
-    turn.emit(account, &Message { subject: &subject, reply, header_bytes, framed: &framed });
+    let message = Message { subject: &subject, reply, header_bytes, framed: &framed };
+    // Where it would be traced was not held against its rights: nobody on its way traces it.
+    let untraced =
+        trace::may_ask(message.headers()).then(|| Rewritten::with(&message, DESTINATION, DISABLED));
+    turn.emit(account, &untraced.as_ref().map_or(message, |body| body.message(&message)));
     // Nobody waits for an answer.
     let mut talk = Talk::new(late.settings.clone(), 0);
     talk.set_user(&late.user);

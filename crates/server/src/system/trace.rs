@@ -37,7 +37,7 @@ pub(crate) fn traced(node: &Node, ingress: Ingress, trace: Box<Trace>) {
     let bytes = ingress.headers.len() + ingress.subject.len() + trace.bytes();
     node.internal.report(&account, bytes, move |executor| {
         let mut events = vec![came_in(&ingress, &trace)];
-        let told = trace.events().iter().filter_map(|(at, event)| described(*at, event));
+        let told = trace.events().iter().filter_map(|(at, event)| described(*at, event, &executor.node));
         events.extend(told);
         let mut request = Map::new();
         let headers = headers(&ingress.headers);
@@ -80,10 +80,7 @@ fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     let mut out = event("in", ingress.came);
     out.insert("kind".into(), ingress.session.peer.kind().code().into());
     out.insert("cid".into(), ingress.session.peer.id.0.into());
-    let profile = ingress.session.profile();
-    if !profile.name().is_empty() {
-        out.insert("name".into(), profile.name().into());
-    }
+    out.extend(name_of(&ingress.session).map(|name| ("name".into(), name.into())));
     out.insert("acc".into(), (*ingress.account.name).into());
     out.insert("subj".into(), text(&ingress.subject).into());
     if let Some(error) = &trace.error {
@@ -92,8 +89,15 @@ fn came_in(ingress: &Ingress, trace: &Trace) -> Value {
     Value::Object(out)
 }
 
+/// What a connection calls itself, which for a client of MQTT is its client identifier.
+fn name_of(session: &Session) -> Option<String> {
+    let profile = session.profile();
+    let name = Some(profile.name()).filter(|name| !name.is_empty()).or(profile.mqtt_client.as_deref());
+    name.map(str::to_owned)
+}
+
 /// What became of it. `None`: it came to the server itself, which does not show that.
-fn described(at: SystemTime, what: &Event) -> Option<Value> {
+fn described(at: SystemTime, what: &Event, node: &Node) -> Option<Value> {
     let with = |kind: &str, fields: &[(&str, Value)]| {
         let mut out = event(kind, at);
         out.extend(fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
@@ -106,22 +110,23 @@ fn described(at: SystemTime, what: &Event) -> Option<Value> {
             with("si", &[("acc", (**account).into()), ("from", text(from).into()), ("to", text(to).into())])
         }
         Event::Arrival(arrival) if arrival.peer.kind().is_server() => None,
-        Event::Arrival(arrival) => with("eg", &egress(arrival)),
+        Event::Arrival(arrival) => with("eg", &egress(arrival, node)),
         Event::Intake(intake) => with("js", &taken_in(intake)),
-        Event::PassedOn(passed) => with("eg", &onward(passed)),
+        Event::PassedOn(passed) => with("eg", &onward(passed, node)),
     }
 }
 
 /// The fields that all that a message leaves by has.
-fn receiver(peer: &Peer) -> Vec<(&'static str, Value)> {
+fn receiver(peer: &Peer, node: &Node) -> Vec<(&'static str, Value)> {
     let name = peer.connection_info().map(|info| info.name).filter(|name| !name.is_empty());
+    let name = name.or_else(|| node.connections.registry.find(peer.id).and_then(|session| name_of(&session)));
     let mut out: Vec<(&str, Value)> = vec![("kind", peer.kind().code().into()), ("cid", peer.id.0.into())];
     out.extend(name.map(|name| ("name", name.into())));
     out
 }
 
-fn egress(arrival: &Arrival) -> Vec<(&'static str, Value)> {
-    let mut out = receiver(&arrival.peer);
+fn egress(arrival: &Arrival, node: &Node) -> Vec<(&'static str, Value)> {
+    let mut out = receiver(&arrival.peer, node);
     out.extend(arrival.account.as_deref().map(|account| ("acc", account.into())));
     out.push(("sub", text(&arrival.filter).into()));
     out.extend(arrival.queue.as_deref().map(|queue| ("queue", text(queue).into())));
@@ -140,8 +145,8 @@ fn taken_in(intake: &Intake) -> Vec<(&'static str, Value)> {
     out
 }
 
-fn onward(passed: &PassedOn) -> Vec<(&'static str, Value)> {
-    let mut out = receiver(&passed.peer);
+fn onward(passed: &PassedOn, node: &Node) -> Vec<(&'static str, Value)> {
+    let mut out = receiver(&passed.peer, node);
     out.push(("hop", (*passed.hop).into()));
     out.extend(passed.account.as_deref().map(|account| ("acc", account.into())));
     out.extend(passed.problem.map(|problem| ("error", problem.to_string().into())));

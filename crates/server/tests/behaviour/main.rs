@@ -28,6 +28,7 @@ mod mqtt_rights;
 mod mqtt_sessions;
 mod mqtt_shared;
 mod mqtt_sn;
+mod mqtt_traces;
 mod network;
 mod operator;
 mod rebalance;

@@ -26,6 +26,10 @@ const RESPONSE: &str = "Nmqtt-Response-Topic";
 const USER: &str = "Nmqtt-User";
 /// Content type.
 const CONTENT_TYPE: &str = "Content-Type";
+/// The context of a distributed trace, by which an account may have messages traced.
+const TRACE_CONTEXT: &str = "traceparent";
+/// What asks for the trace of a message.
+const TRACE: [&str; 2] = ["Nats-Trace-Dest", "Nats-Trace-Only"];
 
 const VERSION: &[u8] = b"NATS/1.0\r\n";
 /// Bytes of headers that a message with properties may get: what is above it is left out.
@@ -78,12 +82,12 @@ pub fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Where the response topic of a message stands.
+/// Where the response topic of a message stands, and user properties that ask for a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response {
-    /// It is the reply subject, see [`put_reply`].
+    /// It is the reply subject, see [`put_reply`]. The message is on its way, and traces are asked for by headers of their own names.
     Reply,
-    /// It is a header: a message in a stream has no reply subject of its own.
+    /// It is a header: a message in a stream has no reply subject of its own, and no trace.
     Header,
 }
 
@@ -102,6 +106,11 @@ pub fn put_properties(out: &mut Vec<u8>, properties: Properties<'_>, response: R
                 line(out, RESPONSE, &escaped(topic.as_bytes()));
             }
             Property::UserProperty((name, value)) if is_own_header(name) && is_plain(value) => {
+                line(out, name, value.as_bytes());
+            }
+            Property::UserProperty((name, value))
+                if response == Response::Reply && asks_for_trace(name) && is_plain(value) =>
+            {
                 line(out, name, value.as_bytes());
             }
             Property::UserProperty((name, value)) => line(out, USER, &user(name, value)),
@@ -130,8 +139,13 @@ fn is_own_header(name: &str) -> bool {
     let begins =
         |prefix: &str| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte);
-    let is_known = [CONTENT_TYPE, "traceparent"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    let is_known = [CONTENT_TYPE, TRACE_CONTEXT].iter().any(|known| name.eq_ignore_ascii_case(known));
     !name.is_empty() && name.bytes().all(is_token) && !begins("Nats-") && !begins("Nmqtt-") && !is_known
+}
+
+/// Whether a header of this name asks for a trace.
+fn asks_for_trace(name: &str) -> bool {
+    TRACE.contains(&name) || name.eq_ignore_ascii_case(TRACE_CONTEXT)
 }
 
 /// With all bytes but visible ones that have no meaning here as `%XX`.
@@ -224,7 +238,7 @@ fn read(out: &mut PropertiesBuf, headers: &[u8], reply: Option<&[u8]>, age_secon
             }
         } else if is(USER) {
             read_user(out, value);
-        } else if is_own_header(name)
+        } else if (is_own_header(name) || is(TRACE_CONTEXT))
             && let Some(value) = text(value)
         {
             let _ = out.push(Property::UserProperty((name, value)));
@@ -366,6 +380,37 @@ mod tests {
         assert_eq!(kept(30), (false, None));
         assert_eq!(kept(u64::MAX), (false, None));
         assert!(read_kept_properties(&mut PropertiesBuf::default(), b"", u64::MAX));
+    }
+
+    /// What is on its way asks for its trace as messages of NATS do, and what is kept does not, whoever gets it.
+    #[test]
+    fn traces_are_asked_for_on_the_way_alone() {
+        let mut buf = PropertiesBuf::default();
+        for (name, value) in [
+            ("Nats-Trace-Dest", "t"),
+            ("nats-trace-dest", "u"),
+            ("TraceParent", "00-a-b-01"),
+            ("Nats-Trace-Hop", "1"),
+        ] {
+            buf.push(Property::UserProperty((name, value))).unwrap();
+        }
+        let block = |response| {
+            put(|out| put_published(out, Qos::AtMostOnce, Marks::default(), buf.properties(), response))
+        };
+        assert_eq!(
+            block(Response::Reply),
+            "NATS/1.0\r\nNmqtt-Pub:0\r\nNats-Trace-Dest:t\r\nNmqtt-User:nats-trace-dest=u\r\nTraceParent:00-a-b-01\r\n\
+             Nmqtt-User:Nats-Trace-Hop=1\r\n\r\n"
+        );
+        let kept = block(Response::Header);
+        assert_eq!(kept.matches("Nmqtt-User:").count(), 4, "{kept}");
+        // Who gets it sees the context, from either.
+        for block in [block(Response::Reply), kept] {
+            let mut back = PropertiesBuf::default();
+            read_properties(&mut back, block.as_bytes(), None);
+            let context = Property::UserProperty(("TraceParent", "00-a-b-01"));
+            assert!(back.properties().iter().any(|property| property == context), "{block}");
+        }
     }
 
     proptest! {
