@@ -472,19 +472,17 @@ impl Origin {
         format!("{name} {} {filter} {destination} {subject}{identity}{}", ack.seq, self.identity)
     }
 
-    /// What the API shows of it: an error only when asking again did not help, and a mirror's filter only once
-    /// it was answered, as officially.
+    /// What the API shows of it: a mirror's filter only once it was answered, as officially.
     pub fn info(&self, now: i64) -> StreamSourceInfo {
         let link = &self.link;
         let shows_filter = !self.is_mirror || link.heard_at.is_some();
-        let has_failed_again = link.failures > 2 || link.phase == Phase::Following;
         StreamSourceInfo {
             name: self.source.name.clone(),
             external: self.source.external.clone(),
             lag: link.lag.unwrap_or(0),
             seq: if link.has_taken && !self.is_mirror { self.position } else { 0 },
             active: link.heard_at.map_or(Nanos(-1), |at| Nanos(now.saturating_sub(at).max(0))),
-            error: link.error.clone().filter(|_| has_failed_again),
+            error: link.error.clone(),
             filter_subject: if shows_filter { self.source.filter_subject.clone() } else { String::new() },
             subject_transforms: self.source.subject_transforms.clone(),
         }
