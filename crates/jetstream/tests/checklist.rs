@@ -1,70 +1,32 @@
-//! The whole surface of the API: every error code is raised by a request that is recorded, or named with why one server cannot raise it; every field is
+//! The whole surface of the API: every error code has a scenario that shows it, or a reason why no request to one server raises it; every field is
 //! asked for, and every endpoint is answered or named with why it is not.
 
 use dialtone_jetstream::api::{Audience, ENDPOINTS, Endpoint};
 use dialtone_jetstream::config::{ConsumerConfig, ConsumerRequest, StreamConfig, StreamRequest};
-use dialtone_jetstream::error::{ALL, Code};
+use dialtone_jetstream::error::ALL;
 use dialtone_jetstream::json::{Kind, parse};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 const CONFIGURATIONS: &str = include_str!("configurations.txt");
 const ANSWERS: &str = include_str!("answers.txt");
 const ERRORS: &str = include_str!("errors.txt");
 
-/// Codes that a single server raises in ways that no recorded request can show, and where else they are looked at.
-const ELSEWHERE: &[(u16, &str)] = &[
-    (10120, "scenario jetstream-account-tiers-other: tiers come with JWTs"),
-    (10008, "the store has failed"),
-    (10104, "the disk refuses a consumer's state"),
-    (10050, "the disk refuses to delete"),
-    (10062, "an archive that is damaged"),
-    (10064, "an archive whose stream cannot be read"),
-    (10096, "a stream that ends while a consumer is made"),
-    (10167, "more publishes than are taken in"),
-    (10194, "a stream of a newer server"),
-    (10195, "a consumer of a newer server"),
-    (10029, "a mirror whose consumer is refused; only its info shows it"),
-    (10045, "a source whose consumer is refused; only its info shows it"),
-    (10214, "scenario jetstream-sources-durable-refused: only a mirror's info shows it"),
-    (10217, "scenario jetstream-sources-durable-refused: only a source's info shows it"),
-    (10042, "the subject of an archive cannot be listened to"),
-    (10035, "an account that goes while it asks"),
-    (10076, "JetStream goes while something is asked"),
-];
+/// Each code with the scenario that shows it, or with why no request to one server does. `tests/scenarios/run` sees that they show them.
+const CODES: &str = include_str!("../../../tests/scenarios/jetstream-codes");
+/// What the reason of a code begins with that a request raises and no scenario can compare.
+const RECORDED: &str = "recorded: ";
 
-/// Codes that only servers of a cluster raise.
-const CLUSTERED: &[u16] = &[
-    10004, 10005, 10006, 10007, 10009, 10011, 10036, 10040, 10041, 10044, 10048, 10061, 10063, 10075, 10118,
-    10119, 10123, 10124, 10126, 10129, 10134, 10158, 10163, 10180, 10202, 10224, 10226,
-];
-
-/// Codes that no request raises, since another one is found first or nothing uses them any more.
-const UNUSED: &[(u16, &str)] = &[
-    (10016, "subjects without a name are no endpoint"),
-    (10019, "nothing uses it"),
-    (10032, "both are accepted"),
-    (10033, "filters are accepted"),
-    (10051, "nothing uses it"),
-    (10053, "the limit that is reached has its own code"),
-    (10066, "there are no templates any more"),
-    (10067, "there are no templates any more"),
-    (10068, "there are no templates any more"),
-    (10072, "nothing uses it"),
-    (10073, "there are no templates any more"),
-    (10078, "a request always has a configuration"),
-    (10085, "consumers that are pulled need no durable name any more"),
-    (10087, "a negative number becomes the default before it is looked at"),
-    (10092, "nothing uses it"),
-    (10093, "filters beside the subjects are accepted"),
-    (10103, "10052 is found first"),
-    (10105, "a consumer of that name is updated"),
-    (10106, "a consumer of that name is updated"),
-    (10114, "a negative number becomes the default before it is looked at"),
-    (10117, "subjects are listed by pages"),
-    (10132, "the subject gives both names"),
-    (10181, "10025 is found first"),
-    (10182, "10025 is found first"),
-];
+/// The rows of the list: code, scenario or `-`, and behind that the reason.
+fn listed() -> Vec<(u16, &'static str, &'static str)> {
+    let rows = CODES.lines().filter(|line| !line.starts_with('#'));
+    rows.map(|line| {
+        let (code, rest) = line.split_once(' ').expect(line);
+        let (scenario, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        (code.parse().expect(line), scenario, reason)
+    })
+    .collect()
+}
 
 /// An error in an answer: its numbers and its text.
 fn errors() -> Vec<(u16, u16, String)> {
@@ -117,20 +79,36 @@ fn fits(description: &str, text: &str) -> bool {
 }
 
 #[test]
-fn every_error_code_is_raised_or_named() {
-    let raised: BTreeSet<u16> = errors().iter().map(|(_, err_code, _)| *err_code).collect();
-    let named: Vec<u16> =
-        ELSEWHERE.iter().chain(UNUSED).map(|(code, _)| *code).chain(CLUSTERED.iter().copied()).collect();
-    for (name, Code { err_code, .. }) in ALL {
-        let times = named.iter().filter(|code| *code == err_code).count();
-        let is_raised = raised.contains(err_code);
-        assert_eq!(
-            usize::from(is_raised) + times,
-            1,
-            "{err_code} {name}: raised {is_raised}, named {times} times"
-        );
+fn every_error_code_has_a_scenario_or_a_reason() {
+    let codes: Vec<u16> = ALL.iter().map(|(_, code)| code.err_code).collect();
+    let rows = listed();
+    assert_eq!(
+        rows.iter().map(|(code, ..)| *code).collect::<Vec<_>>(),
+        codes,
+        "one row for each code, in order"
+    );
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios");
+    for (code, scenario, reason) in &rows {
+        if *scenario == "-" {
+            assert!(!reason.is_empty(), "{code} has neither a scenario nor a reason");
+        } else {
+            assert!(scenarios.join(format!("{scenario}.txt")).is_file(), "{code}: no scenario {scenario}");
+            assert!(reason.is_empty(), "{code} has a scenario and a reason");
+        }
     }
-    assert!(raised.len() > 140, "{}", raised.len());
+    let shown = rows.iter().filter(|(_, scenario, _)| *scenario != "-").count();
+    assert!(shown > 160, "{shown}");
+}
+
+/// What was recorded of the official server cannot be what no request raises.
+#[test]
+fn recorded_errors_have_scenarios() {
+    let raised: BTreeSet<u16> = errors().iter().map(|(_, err_code, _)| *err_code).collect();
+    for (code, scenario, reason) in listed() {
+        if scenario == "-" {
+            assert_eq!(raised.contains(&code), reason.starts_with(RECORDED), "{code}: {reason}");
+        }
+    }
 }
 
 #[test]

@@ -73,8 +73,8 @@ block! {
         meta_compact: Restarts, "Accepted; of replicated streams, which a server alone has not: when the log of all assets is compacted.";
         meta_compact_size: Restarts, "Accepted; of replicated streams, which a server alone has not: the same in bytes.";
         meta_compact_sync: Restarts, "Accepted; of replicated streams, which a server alone has not: whether that is waited for.";
-        max_buffered_size: Restarts, "Accepted; of replicated streams, which a server alone has not: bytes that wait for a replicated stream.";
-        max_buffered_msgs: Restarts, "Accepted; of replicated streams, which a server alone has not: messages that wait for a replicated stream.";
+        max_buffered_size: Restarts, "Accepted; what is published is stored in the turn in which it comes, and never waits: bytes that may wait for a stream.";
+        max_buffered_msgs: Restarts, "Accepted; what is published is stored in the turn in which it comes, and never waits: messages that may wait for a stream.";
         request_queue_limit: Restarts, "Accepted; what waits for the API is bounded by bytes, and shared among accounts: requests that wait.";
         info_queue_limit: Restarts, "Accepted; what waits for the API is bounded by bytes, and shared among accounts: requests for information that wait.";
         max_concurrent_io: Restarts, "Accepted; what waits for the API is bounded by bytes, and shared among accounts: calls of the file system at a time.";
