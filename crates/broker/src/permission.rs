@@ -134,6 +134,11 @@ pub fn subscribe<'a>(
     }
 }
 
+/// Whether a peer that may subscribe may have all that the filter matches, so that no delivery has to be checked.
+pub fn has_all(permissions: Option<&Permissions>, wish: Subscribe<'_>) -> bool {
+    permissions.is_none_or(|p| p.can_subscribe(wish.filter, wish.queue) == Subscribing::Allowed)
+}
+
 /// May a server with these rights be told of this interest? It would send what is published there, so its rights to publish decide, about
 /// the filter as it stands: one that is wider than what is allowed does not pass.
 ///

@@ -35,6 +35,8 @@ pub(super) struct Consumer {
     pub(super) options: SubscribeOptions,
     /// The client's number for the subscription.
     pub(super) id: Option<SubscriptionId>,
+    /// Others get what this connection does not.
+    pub(super) is_shared: bool,
     /// Where it delivers to.
     tap: Arc<Subscription>,
 }
@@ -227,7 +229,8 @@ impl Conversation {
         let number = self.next_number();
         let queue = Some(config.deliver_group.as_bytes()).filter(|group| !group.is_empty());
         let tap = self.tap(config.deliver_subject.as_bytes(), queue, mail::For::Consumer(number), turn);
-        self.consumers.insert(number, Consumer { key, filter: filter.into(), options, id, tap });
+        let is_shared = queue.is_some();
+        self.consumers.insert(number, Consumer { key, filter: filter.into(), options, id, is_shared, tap });
         number
     }
 
@@ -300,6 +303,12 @@ impl Conversation {
         if let Some(consumer) = number.and_then(|number| self.consumers.remove(&number)) {
             turn.unsubscribe(&consumer.tap);
         }
+    }
+
+    /// The client lost the right to a message that the others of its group may have: it is theirs, and the next ones are, too.
+    pub(super) fn leave_group(&mut self, key: &str, ack: &[u8], turn: &mut Turn) {
+        self.close_consumer(key, turn);
+        self.say(turn, |talk, _, send| talk.give_back(ack, send));
     }
 
     /// Keeps a message until there is room for it.

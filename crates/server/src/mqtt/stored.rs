@@ -111,9 +111,18 @@ impl Effects {
         let subject = message.subject.strip_prefix(Stream::Messages.prefix().as_bytes())?;
         let may = self.may_have(subject);
         let conversation = self.conversation.as_mut()?;
-        let consumer = conversation.consumers.get(&number)?;
+        let Some(consumer) = conversation.consumers.get(&number) else {
+            // It was sent before its subscription ended: the others of a group need not wait for it.
+            conversation.say(turn, |talk, _, send| talk.give_back(ack, send));
+            return None;
+        };
         let asks = Format::Mqtt(self.version).asks_for(&consumer.filter, subject);
         let (options, id) = (consumer.options, consumer.id);
+        if !may && consumer.is_shared {
+            let key = consumer.key.clone();
+            conversation.leave_group(&key, ack, turn);
+            return None;
+        }
         let qos = headers::published_qos(message.headers()).unwrap_or_default().min(options.qos);
         let marks = headers::marks(message.headers());
         let may = may && !(options.no_local && marks.client == Some(Hash::of(&self.client_id).as_str()));

@@ -104,7 +104,7 @@ impl Effects {
     pub(super) fn permitted(&self, wanted: &Wanted) -> Result<Vec<Part>, Reason> {
         let parts = parts(&wanted.filter, wanted.group.as_deref())?;
         for part in &parts {
-            self.check(part, wanted.group.as_deref().map(str::as_bytes))?;
+            self.check(part, wanted)?;
         }
         Ok(parts)
     }
@@ -254,11 +254,18 @@ impl Effects {
         }
     }
 
-    fn check(&self, part: &Part, queue: Option<&[u8]>) -> Result<(), Reason> {
+    fn check(&self, part: &Part, wanted: &Wanted) -> Result<(), Reason> {
         let Part { filter, sid, .. } = part;
         let conduct = &self.conduct;
-        let wanted = Subscribe { filter, queue, sid };
-        if is_own(filter) || permission::subscribe(conduct.place.permissions.as_deref(), wanted).is_err() {
+        let queue = wanted.group.as_deref().map(str::as_bytes);
+        let permissions = conduct.place.permissions.as_deref();
+        // What a group's consumer gives one member it gives no other, so each has to have the right to all of it.
+        let has_to_have_all = queue.is_some() && wanted.options.qos > Qos::AtMostOnce;
+        let asked = Subscribe { filter, queue, sid };
+        if is_own(filter)
+            || permission::subscribe(permissions, asked).is_err()
+            || has_to_have_all && !permission::has_all(permissions, asked)
+        {
             let filter = quoted(filter);
             conduct.log(Event::PermissionDenied, format_args!("Subscription Violation - Subject {filter}"));
             return Err(Reason::NotAuthorized);

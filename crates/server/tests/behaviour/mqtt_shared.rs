@@ -1,8 +1,13 @@
 //! Shared subscriptions of MQTT 5 with quality of service 1 and 2.
 
-use crate::common::mqtt::{Device, id, publish, start_with_streams};
-use dialtone_wire::mqtt::{Ack, AckKind, Packet, PacketId, Properties, Qos, Reason};
+use crate::common::mqtt::{CONNECT, Device, id, properties, publish, start_with_streams};
+use crate::common::waiting::wait_until;
+use crate::common::{options, start};
+use dialtone_config::Options;
+use dialtone_server::Server;
+use dialtone_wire::mqtt::{Ack, AckKind, Connect, Packet, PacketId, Properties, Property, Qos, Reason};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// The payload of the next message, which is answered if it is to be.
 fn take(device: &mut Device, answers: bool) -> (String, PacketId) {
@@ -83,4 +88,64 @@ fn mqtt_4_8_2_what_a_member_has_not_acknowledged_goes_to_another() {
     second.unsubscribe("$share/g/t");
     publish(&mut publisher, "t", Qos::AtLeastOnce, 1, "y");
     assert_eq!(take(&mut third, true).0, "y");
+}
+
+/// A user that may have all, and one that is denied `denied`.
+fn with_users(folder: &Path, denied: &str) -> Options {
+    options(&format!(
+        "server_name: A\njetstream {{ store_dir: '{}' }}\nmqtt {{ listen: '127.0.0.1:-1', ack_wait: 1h }}\n\
+         authorization {{ users: [ {{ user: all, password: p }}\n\
+         {{ user: some, password: p, permissions: {{ subscribe: {{ allow: '>', deny: [ {denied:?} ] }} }} }} ] }}",
+        folder.display()
+    ))
+}
+
+fn login(server: &Server, user: &str, client_id: &str) -> Device {
+    let expiry = properties(&[Property::SessionExpiry(u32::MAX)]);
+    let (username, password, properties) = (Some(user), Some(&b"p"[..]), expiry.properties());
+    let mut device =
+        Device::connect(server, Connect { client_id, username, password, properties, ..CONNECT });
+    assert!(device.next().contains("reason: Success"));
+    device
+}
+
+#[test]
+fn who_may_not_have_all_of_a_group_is_no_member_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = start(with_users(folder.path(), "t.secret"));
+    let mut member = login(&server, "some", "s");
+    let granted = member.subscribe("$share/g/t/+", Qos::AtLeastOnce);
+    assert!(granted.contains("[NotAuthorized]"), "{granted}");
+    // Each message is looked at where there is no consumer for all members, or it is the client's own.
+    for (filter, qos) in
+        [("$share/g/t/+", Qos::AtMostOnce), ("t/+", Qos::AtLeastOnce), ("$share/g/u/+", Qos::AtLeastOnce)]
+    {
+        let granted = member.subscribe(filter, qos);
+        assert!(granted.contains("[GrantedQos") || granted.contains("[Success]"), "{filter}: {granted}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_member_that_loses_the_right_to_a_message_leaves_it_to_the_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = start(with_users(folder.path(), "other"));
+    let (mut all, mut some) = (login(&server, "all", "a"), login(&server, "some", "s"));
+    for member in [&mut all, &mut some] {
+        let granted = member.subscribe("$share/g/t/+", Qos::AtLeastOnce);
+        assert!(granted.contains("[GrantedQos1]"), "{granted}");
+    }
+    server.reload(Ok(with_users(folder.path(), "t.secret")));
+    wait_until("the right is gone", || {
+        some.subscribe("t/secret", Qos::AtMostOnce).contains("[NotAuthorized]")
+    });
+    let mut publisher = login(&server, "all", "p");
+    for number in 0..20 {
+        publish(&mut publisher, "t/secret", Qos::AtLeastOnce, 1, &number.to_string());
+    }
+    let came: BTreeSet<String> = (0..20).map(|_| take(&mut all, true).0).collect();
+    assert_eq!(came, (0..20).map(|number| number.to_string()).collect());
+    some.send(&Packet::PingReq);
+    assert_eq!(some.next(), "PingResp");
+    server.stop();
 }
