@@ -1,7 +1,7 @@
 //! What is appended and not yet durable: one buffer, into which submitters copy, and one thread that writes and syncs it.
 //!
 //! While a sync runs, what comes is collected and goes with the next one; where none runs, the thread is woken at once. So a lone publisher
-//! waits for nobody, and many share a sync.
+//! waits for nobody, and many share a sync. What nobody waits for lingers a moment, and goes with what somebody does wait for, if there is any.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -83,6 +83,8 @@ pub(crate) struct Pending {
     /// The position of the buffer's first byte.
     base: u64,
     records: u32,
+    /// Until when the buffer may linger. `None`: somebody waits for it, or it is empty.
+    lingers_until: Option<Instant>,
     /// The file that the buffer goes to.
     file: FileHeader,
     binding: Binding,
@@ -155,6 +157,7 @@ impl Pending {
             buffer: vec![0; BATCH_HEADER_BYTES],
             base: file.first,
             records: 0,
+            lingers_until: None,
             file,
             binding: file.binding(store, ring),
             spare: vec![0; BATCH_HEADER_BYTES],
@@ -175,6 +178,23 @@ impl Pending {
     /// Everything that was submitted is below.
     pub fn end(&self) -> u64 {
         if self.buffer.len() > BATCH_HEADER_BYTES { self.position() } else { self.base }
+    }
+
+    /// Whether the buffer is to be written now, and else when.
+    fn due(&self) -> Result<(), Option<Instant>> {
+        match (self.records, self.lingers_until) {
+            (0, _) => Err(None),
+            (_, None) => Ok(()),
+            (_, Some(until)) if self.stop || Instant::now() >= until => Ok(()),
+            (_, until) => Err(until),
+        }
+    }
+
+    /// Somebody waits for what was submitted, and the writer for something to do.
+    fn hasten(&mut self, wake: &Condvar) {
+        if self.lingers_until.take().is_some() && self.writer_waits {
+            wake.notify_one();
+        }
     }
 
     /// Memory that the buffers have.
@@ -213,16 +233,15 @@ impl Log {
     /// else has come.
     pub fn take(&self, mark_at: Option<Instant>) -> Option<Flight> {
         let mut pending = self.pending.lock();
-        while pending.records == 0 {
-            let due = mark_at.is_some_and(|at| pending.stop || Instant::now() >= at);
-            if due {
+        while let Err(lingers_until) = pending.due() {
+            if mark_at.is_some_and(|at| pending.stop || Instant::now() >= at) {
                 break;
             }
             if pending.stop {
                 return None;
             }
             pending.writer_waits = true;
-            match mark_at {
+            match lingers_until.into_iter().chain(mark_at).min() {
                 Some(at) => _ = self.wake.wait_until(&mut pending, at),
                 None => self.wake.wait(&mut pending),
             }
@@ -241,6 +260,7 @@ impl Log {
         let next = std::mem::take(&mut pending.spare);
         let mut bytes = std::mem::replace(&mut pending.buffer, next);
         let (base, file) = (pending.base, pending.file);
+        pending.lingers_until = None;
         let header = BatchHeader {
             position: base,
             durable: self.committed.load(Ordering::Acquire),
@@ -312,6 +332,7 @@ impl Log {
     /// Waits until everything below a position is durable, but not for room on a full disk.
     pub fn wait(&self, upto: Lsn) -> Result<(), Refused> {
         let mut pending = self.pending.lock();
+        pending.hasten(&self.wake);
         while self.committed.load(Ordering::Acquire) < upto.0 {
             if let Some(failure) = self.failed.get() {
                 return Err(failure.clone().into());
@@ -323,6 +344,11 @@ impl Log {
             self.progress.wait_for(&mut pending, Duration::from_secs(1));
         }
         Ok(())
+    }
+
+    /// Somebody waits for what was submitted by now.
+    pub fn hasten(&self) {
+        self.pending.lock().hasten(&self.wake);
     }
 
     /// Begins a batch.
@@ -346,6 +372,9 @@ impl Log {
         Ok(Batch { log: self, start, records: 0, current: None, pending })
     }
 }
+
+/// A buffer with so many bytes lingers no longer.
+const LINGERING_BYTES_MAX: usize = 1 << 20;
 
 /// How many times as much may wait for the disk before what frees room is refused, too.
 const FREEING_SHARE: usize = 2;
@@ -424,16 +453,39 @@ impl Batch<'_> {
 
     /// Hands the batch over. It is durable when everything below what this returns is committed. Never waits for the disk.
     pub fn submit(mut self) -> Lsn {
+        let end = self.hand_over();
+        self.pending.lingers_until = None;
+        if self.pending.writer_waits {
+            self.log.wake.notify_one();
+        }
+        end
+    }
+
+    /// Hands over a batch that nobody waits for: it may linger for [`Options::linger`], to be written with what comes meanwhile. Whoever
+    /// waits for it after all says so by `Store::wait` or `Store::hasten`.
+    pub fn submit_later(mut self) -> Lsn {
+        let (was_empty, was_waited_for) = (self.pending.records == 0, self.pending.lingers_until.is_none());
+        let end = self.hand_over();
+        if was_empty {
+            self.pending.lingers_until = Some(Instant::now() + self.log.options.linger);
+        } else if !was_waited_for && self.pending.buffer.len() >= LINGERING_BYTES_MAX {
+            self.pending.lingers_until = None;
+        } else {
+            return end;
+        }
+        if self.pending.writer_waits {
+            self.log.wake.notify_one();
+        }
+        end
+    }
+
+    fn hand_over(&mut self) -> Lsn {
         self.settle();
         let records = std::mem::take(&mut self.records);
         self.log.submitted.fetch_add(records.into(), Ordering::Relaxed);
         self.pending.records += records;
         self.start = self.pending.buffer.len();
-        let end = Lsn(self.pending.end());
-        if self.pending.writer_waits {
-            self.log.wake.notify_one();
-        }
-        end
+        Lsn(self.pending.end())
     }
 
     fn append(&mut self, what: (Kind, GroupId, u64), head: &[u8], body: &[&[u8]]) -> u32 {

@@ -17,6 +17,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// No batch is begun while so many bytes wait for the disk; one that frees room, while twice as many do.
     pub pending_bytes_max: usize,
+    /// How long what nobody waits for may wait for something to be written with.
+    pub linger: Duration,
     /// How long after the last batch an empty one says that it is durable.
     pub mark_delay: Duration,
     /// How long a full disk is left alone before what was taken is written again.
@@ -33,6 +35,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             reserve_bytes: 64 << 20,
             pending_bytes_max: 32 << 20,
+            linger: Duration::from_millis(10),
             mark_delay: Duration::from_millis(10),
             full_retry_interval: Duration::from_millis(100),
             encryption: None,

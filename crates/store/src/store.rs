@@ -143,6 +143,11 @@ impl Store {
         self.log.wait(upto)
     }
 
+    /// Somebody waits for what was submitted by now, by `Batch::submit_later` too.
+    pub fn hasten(&self) {
+        self.log.hasten();
+    }
+
     /// Whether the store has failed for good, and why.
     pub fn failure(&self) -> Option<&Failure> {
         self.log.failed.get()

@@ -2,8 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Duration;
 
-use dialtone_store::{GroupId, OpenError, Options, Place, RealDisk, Recovered, Store, Urgency};
+use dialtone_store::{
+    Committed, Failure, GroupId, Lsn, OpenError, Options, Place, RealDisk, Recovered, Store, Urgency,
+};
 
 #[derive(Debug, PartialEq, Eq, Clone)]
 enum Seen {
@@ -94,4 +99,71 @@ fn a_store_is_opened_once_at_a_time() {
     assert!(matches!(second, Err(OpenError::InUse { .. })));
     drop(store);
     open(dir.path());
+}
+
+/// Tells what is durable.
+struct Commits(Sender<u64>);
+
+impl Committed for Commits {
+    fn committed(&self, upto: Lsn) {
+        // A test that has ended asks no more.
+        let _ = self.0.send(upto.0);
+    }
+
+    fn failed(&self, failure: &Failure) {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn what_nobody_waits_for_is_written_with_what_somebody_does() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = Options { linger: Duration::from_secs(3600), ..Options::default() };
+    let store = Store::open(Arc::new(RealDisk), dir.path(), options, &mut |_| {}).expect("the store opens");
+    let writer = store.writer().expect("nobody has it");
+    let writer = thread::spawn(move || writer.run());
+    let (commits, committed) = channel();
+    store.on_commit(Arc::new(Commits(commits)));
+    let until = |upto: Lsn| {
+        let mut told = std::iter::from_fn(|| committed.recv_timeout(Duration::from_secs(60)).ok());
+        let durable = told.find(|durable| *durable >= upto.0);
+        assert!(durable.is_some(), "it becomes durable");
+    };
+    let mut batch = store.batch(Urgency::Ordinary).expect("a batch");
+    let group = batch.new_group(b"A");
+    until(batch.submit());
+    let later = |bytes: &[u8]| {
+        let mut batch = store.batch(Urgency::Ordinary).expect("a batch");
+        batch.record(group, bytes);
+        batch.submit_later()
+    };
+    // Somebody waits for what comes behind it.
+    let first = later(b"1");
+    assert!(store.written() < first, "it lingers");
+    let mut batch = store.batch(Urgency::Ordinary).expect("a batch");
+    batch.record(group, b"2");
+    let second = batch.submit();
+    assert!(second > first);
+    until(second);
+    // Somebody waits for it after all.
+    let third = later(b"3");
+    assert!(store.written() < third, "it lingers");
+    store.hasten();
+    until(third);
+    let fourth = later(b"4");
+    store.wait(fourth).expect("it becomes durable");
+    // It is much.
+    let mut fifth = later(&[5; 600 << 10]);
+    assert!(store.written() < fifth, "it lingers");
+    fifth = later(&[5; 600 << 10]);
+    until(fifth);
+    // The store ends.
+    later(b"6");
+    store.stop();
+    writer.join().expect("the writer ends");
+    drop(store);
+    let (_, seen) = open(dir.path());
+    let records = seen.iter().filter(|seen| matches!(seen, Seen::Record(..)));
+    assert_eq!(records.count(), 7);
+    assert_eq!(seen.last(), Some(&Seen::Record(group, b"6".to_vec())));
 }

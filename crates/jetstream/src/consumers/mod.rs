@@ -393,6 +393,11 @@ impl<A> Consumers<A> {
         self.ready.len()
     }
 
+    /// Whether one of those is such a one.
+    pub fn any_ready(&self, is_such: impl Fn(ConsumerId) -> bool) -> bool {
+        self.ready.iter().any(|id| is_such(*id))
+    }
+
     /// One that is to be polled, by [`Self::poll`]. They take turns.
     pub fn next_ready(&mut self) -> Option<ConsumerId> {
         let id = self.ready.pop_front()?;

@@ -86,6 +86,8 @@ pub(super) struct Emitter<'a> {
 pub(super) struct Noted {
     /// Acknowledgements to be confirmed.
     pub(super) confirmed: Vec<Box<[u8]>>,
+    /// Where the log ends with what they decided last.
+    pub(super) logged: Option<dialtone_store::Lsn>,
     /// Deliveries that reached nobody.
     pub(super) lost: Vec<(ConsumerId, u64)>,
     /// Whether messages were sent.

@@ -297,6 +297,7 @@ impl Hosted {
             turn,
             now,
             upto: None,
+            lingers: false,
             disk: disk.take(),
         };
         let out = act(&mut session);

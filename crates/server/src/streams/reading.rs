@@ -9,7 +9,8 @@ use dialtone_jetstream::messages::Place;
 use dialtone_jetstream::stream::unpack;
 use dialtone_store::{GroupId, ReadError, Reader, Store};
 use parking_lot::{Condvar, Mutex};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -68,32 +69,52 @@ impl Reads {
 pub(super) struct Ahead {
     reader: Reader,
     group: GroupId,
-    /// What became of those that were asked for, and where they were.
-    fetched: HashMap<u64, (Place, Result<Vec<u8>, ReadError>)>,
+    /// What became of those that were asked for, in their order.
+    fetched: VecDeque<Fetched>,
+    /// Their bytes.
+    bytes: Vec<u8>,
     /// A body that was compressed.
     whole: Vec<u8>,
     /// Bytes that may be sent before others have their turn.
     left: usize,
+    /// Consumers could go on, with what is in memory or at hand.
+    pub(super) has_more: bool,
+}
+
+/// A message that was asked for, where it was, and where its body stands.
+struct Fetched {
+    seq: u64,
+    place: Place,
+    body: Result<Range<usize>, ReadError>,
 }
 
 impl Ahead {
     fn new(store: &Store, group: GroupId) -> Self {
-        let (reader, whole) = (store.reader(), Vec::new());
-        Self { reader, group, fetched: HashMap::new(), whole, left: READ_BYTES_MAX }
+        Self {
+            reader: store.reader(),
+            group,
+            fetched: VecDeque::new(),
+            bytes: Vec::new(),
+            whole: Vec::new(),
+            left: READ_BYTES_MAX,
+            has_more: false,
+        }
     }
 
     /// Reads bodies, in place of those that were read before. Waits for the disk.
     fn fetch(&mut self, store: &Store, wanted: &[Wanted]) {
         self.fetched.clear();
+        self.bytes.clear();
         for &(seq, place, body_bytes) in wanted {
             let at = dialtone_store::Place::from_bytes(place.0);
-            let read = self.reader.read(self.group, seq, at).map(<[u8]>::to_vec);
-            let read = read.and_then(|mut body| match unpack(&mut body, 0, body_bytes) {
-                true => Ok(body),
+            let start = self.bytes.len();
+            let read = self.reader.read(self.group, seq, at).map(|body| self.bytes.extend_from_slice(body));
+            let body = read.and_then(|()| match unpack(&mut self.bytes, start, body_bytes) {
+                true => Ok(start..self.bytes.len()),
                 // What it was compressed from is not what it says.
                 false => Err(ReadError::Damaged(store.damage_of(self.group, seq, at))),
             });
-            self.fetched.insert(seq, (place, read));
+            self.fetched.push_back(Fetched { seq, place, body });
         }
     }
 
@@ -103,10 +124,9 @@ impl Ahead {
             return None;
         }
         self.left = self.left.saturating_sub(body_bytes as usize);
-        if let Some((at, Ok(_))) = self.fetched.get(&seq)
-            && *at == place
-        {
-            return self.fetched.get(&seq).and_then(|(_, body)| body.as_deref().ok());
+        let fetched = self.fetched.iter().find(|fetched| fetched.is(seq, place));
+        if let Some(Ok(range)) = fetched.map(|fetched| &fetched.body) {
+            return self.bytes.get(range.clone());
         }
         let body = self.reader.at_hand(self.group, seq, dialtone_store::Place::from_bytes(place.0))?;
         if body.len() == body_bytes as usize {
@@ -119,20 +139,27 @@ impl Ahead {
 
     /// Appends a body that was asked for, or read together with others.
     pub(super) fn take(&mut self, seq: u64, at: (Place, u32), out: &mut Vec<u8>) -> Result<(), Unread> {
-        match self.fetched.remove(&seq) {
-            Some((place, Ok(body))) if place == at.0 => {
-                out.extend_from_slice(&body);
+        let position = self.fetched.iter().position(|fetched| fetched.is(seq, at.0));
+        match position.and_then(|position| self.fetched.remove(position)).map(|fetched| fetched.body) {
+            Some(Ok(range)) => {
+                out.extend_from_slice(self.bytes.get(range).unwrap_or_default());
                 return Ok(());
             }
-            Some((place, Err(error))) if place == at.0 => return Err(Unread::For(error)),
-            // It is elsewhere by now.
-            _ => {}
+            Some(Err(error)) => return Err(Unread::For(error)),
+            None => {}
         }
         // What is asked for is sent, whatever was sent before.
         self.left = self.left.max(1);
         let body = self.at_hand(seq, at).ok_or(Unread::Yet)?;
         out.extend_from_slice(body);
         Ok(())
+    }
+}
+
+impl Fetched {
+    /// Whether it is this message, there; it may be elsewhere by now.
+    fn is(&self, seq: u64, place: Place) -> bool {
+        (self.seq, self.place) == (seq, place)
     }
 }
 
@@ -154,7 +181,7 @@ impl Hosted {
         for _ in 0..ROUNDS_MAX {
             let wanted = {
                 let inner = self.lock();
-                if inner.backlog.is_empty() {
+                if inner.backlog.is_empty() && !ahead.as_ref().is_some_and(|ahead| ahead.has_more) {
                     return;
                 }
                 inner.backlog.wanted(inner.state.machine.messages())
@@ -169,6 +196,9 @@ impl Hosted {
         }
         if !self.lock().backlog.is_empty() {
             self.want_read();
+        }
+        if ahead.is_some_and(|ahead| ahead.has_more) {
+            self.wake();
         }
     }
 }

@@ -17,7 +17,7 @@ use dialtone_jetstream::consumer::{AckSubject, Advisory, Budget, Consumer, Consu
 use dialtone_jetstream::consumers::Consumers;
 use dialtone_jetstream::messages::Place;
 use dialtone_jetstream::stream::{Admitted, Proposal, Publish as Published, Refusal, Store, is_fast, pack};
-use dialtone_store::{GroupId, Lsn, ReadError, Urgency};
+use dialtone_store::{self as store, Batch, GroupId, Lsn, ReadError, Urgency};
 use dialtone_wire::header;
 use dialtone_wire::message::Message;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub(super) struct Session<'s> {
     pub(super) now: i64,
     /// Where the log ends that this made.
     pub(super) upto: Option<Lsn>,
+    /// The last of it is progress of consumers, which goes to the disk with what somebody waits for.
+    pub(super) lingers: bool,
     /// What was read from the disk for it.
     pub(super) disk: Option<Ahead>,
 }
@@ -174,6 +176,7 @@ impl Session<'_> {
             other => log_proposal(&mut batch, group, other, head),
         }
         self.upto = Some(batch.submit());
+        self.lingers = false;
         Ok(())
     }
 
@@ -187,13 +190,14 @@ impl Session<'_> {
         urgency: Urgency,
     ) -> Result<Option<Lsn>, dialtone_store::Refused> {
         self.flush();
-        self.append_record(record, urgency)
+        self.append_record(record, urgency, |batch| batch.submit())
     }
 
     fn append_record(
         &mut self,
         record: Record<'_>,
         urgency: Urgency,
+        submit: impl FnOnce(Batch<'_>) -> Lsn,
     ) -> Result<Option<Lsn>, dialtone_store::Refused> {
         let (Some(group), Some(store)) = (self.hosted.group, self.hosted.shared.store()) else {
             return Ok(None);
@@ -202,7 +206,8 @@ impl Session<'_> {
         record.encode(&mut self.inner.record);
         let mut batch = store.batch(urgency)?;
         batch.record(group, &self.inner.record);
-        self.upto = Some(batch.submit());
+        self.upto = Some(submit(batch));
+        self.lingers = false;
         Ok(self.upto)
     }
 
@@ -384,10 +389,15 @@ impl Session<'_> {
                 machine.set_interest(ctx, false);
             });
         }
-        if self.inner.state.consumers.ready() > 0 {
-            self.hosted.wake();
+        // One of which something waits for the disk goes on when that was read.
+        let Inner { state, backlog, .. } = &*self.inner;
+        let has_more = state.consumers.any_ready(|id| !backlog.holds(id));
+        match &mut self.disk {
+            Some(disk) => disk.has_more = has_more,
+            None if has_more => self.hosted.wake(),
+            None => {}
         }
-        if !self.inner.backlog.is_empty() && self.disk.is_none() {
+        if !backlog.is_empty() && self.disk.is_none() {
             self.hosted.want_read();
         }
         if std::mem::take(&mut self.inner.noted.has_sent) {
@@ -548,6 +558,12 @@ impl Session<'_> {
     pub(super) fn finish(&mut self) {
         self.flush();
         let confirmed = std::mem::take(&mut self.inner.noted.confirmed);
+        if !confirmed.is_empty() && self.upto.is_none() {
+            // What they confirm may have been decided before, and still be on its way to the disk.
+            let logged = self.inner.noted.logged.filter(|upto| *upto > self.hosted.shared.committed());
+            self.lingers = logged.is_some();
+            self.upto = logged.max(self.inner.waiting.upto());
+        }
         for to in confirmed {
             self.answer_when_durable(&to, b"");
         }
@@ -565,6 +581,7 @@ impl Session<'_> {
             super::consumers::delete(self, id);
         }
         if let Some(upto) = self.inner.waiting.upto() {
+            self.hosted.shared.store().filter(|_| self.lingers).into_iter().for_each(store::Store::hasten);
             self.hosted.wait_for(upto);
         }
         let at = self.deadline();
@@ -593,8 +610,13 @@ impl Session<'_> {
             return;
         }
         let bytes = self.inner.state.changes.bytes().to_vec();
-        // What the log does not take is decided again after a restart.
-        let _ = self.append_record(Record::Changes(&bytes), Urgency::FreesRoom);
+        // What the log does not take, or the disk does not have yet, is decided again after a restart.
+        let logged =
+            self.append_record(Record::Changes(&bytes), Urgency::FreesRoom, |batch| batch.submit_later());
+        if let Ok(Some(upto)) = logged {
+            self.lingers = true;
+            self.inner.noted.logged = Some(upto);
+        }
         self.inner.state.settle_all();
         self.inner.state.changes.clear(self.now);
     }

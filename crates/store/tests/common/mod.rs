@@ -80,6 +80,7 @@ pub fn options() -> Options {
         segment_bytes: 16 << 10,
         reserve_bytes: 4 << 10,
         pending_bytes_max: 1 << 20,
+        linger: Duration::ZERO,
         // Marks come at the end only, so that each run makes the same calls.
         mark_delay: Duration::from_secs(3600),
         full_retry_interval: Duration::from_millis(1),

@@ -263,6 +263,11 @@ impl World {
         hosted.with(&mut self.turn, |session| session.pull(id, &message));
     }
 
+    fn acknowledge(&mut self, hosted: &Hosted, (id, subject): (u64, &str), reply: Option<&[u8]>) {
+        let message = Message { subject: subject.as_bytes(), reply, header_bytes: 0, framed: b"+ACK\r\n" };
+        hosted.with(&mut self.turn, |session| session.acknowledge(id, &message));
+    }
+
     fn get(&mut self, hosted: &Hosted, body: &str) {
         let framed = format!("{body}\r\n");
         let (subject, reply) = (&b"$JS.API.DIRECT.GET.S"[..], Some(&b"got"[..]));
@@ -345,5 +350,35 @@ fn what_is_known_of_messages_is_left_to_the_disk_before_more_comes() {
     let left = shared.memory().used(Part::Index);
     assert!(left <= shared.memory().share(Part::Index) / 4 * 3 + (64 << 10), "{left}");
     assert!(fill(&mut world) < first, "a part of them is kept");
+    world.shared.close();
+}
+
+#[test]
+fn an_acknowledgement_is_confirmed_when_it_is_on_disk_though_it_came_before() {
+    let mut world = World::new(0, 0);
+    world.gate.set(false);
+    let (hosted, sent) = (world.hosted(), world.turn.0.clone());
+    let config = ConsumerConfig {
+        durable_name: "E".into(),
+        filter_subject: "S.new".into(),
+        ack_policy: AckPolicy::Explicit,
+        ..ConsumerConfig::default()
+    };
+    let put = hosted.put_consumer("E", config, &mut world.turn);
+    put.expect("an account").expect("the store takes it");
+    world.publish(&hosted, "S.new", "one");
+    world.pull(&hosted, (3, "one"));
+    assert_eq!(sent.to("one"), ["one"]);
+    let seq = hosted.lock().state.machine.totals().last;
+    let subject = format!("$JS.ACK.S.E.1.{seq}.1.1.0");
+    world.acknowledge(&hosted, (3, &subject), None);
+    world.acknowledge(&hosted, (3, &subject), Some(b"confirmed"));
+    assert!(sent.to("confirmed").is_empty());
+    world.shared.store().expect("it is open").step();
+    hosted.work(&mut world.turn);
+    assert_eq!(sent.to("confirmed"), [""]);
+    // Nothing is on its way any more.
+    world.acknowledge(&hosted, (3, &subject), Some(b"again"));
+    assert_eq!(sent.to("again"), [""]);
     world.shared.close();
 }
