@@ -8,7 +8,7 @@
 //! A message in flight to a client is known by its place in the stream that holds it, and only there are its bytes. So a session is small,
 //! and nothing of it has to be written for each message.
 //!
-//! [`talk`] is how a connection asks the streams of its account, [`record`] what they keep of a session.
+//! [`talk`] is how a connection asks the streams of its account, [`record`] what they keep of a session, and [`sweep`] says which records are to go.
 //!
 //! Invariants: nothing is acknowledged to a client before the server has said that it is stored; whatever a client can make grow is bounded
 //! by [`Options`]; an identifier is in use until the exchange that it names is over.
@@ -28,6 +28,7 @@ mod session;
 pub mod sn;
 pub mod streams;
 mod subscriptions;
+pub mod sweep;
 pub mod talk;
 mod will;
 

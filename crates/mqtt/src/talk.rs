@@ -7,6 +7,7 @@ mod draft;
 mod finding;
 mod messages;
 mod sessions;
+mod walking;
 
 use crate::command::Ticket;
 use crate::record::Record;
@@ -25,6 +26,7 @@ use std::time::Instant;
 
 pub use finding::Retained;
 pub use messages::Held;
+pub use walking::record_of;
 
 /// Publishes in the account, and says how many got it.
 pub type Send<'s> = dyn FnMut(&Message<'_>) -> usize + 's;

@@ -193,6 +193,7 @@ impl Builder {
         system::start(&node);
         requests::start(&node);
         begin_network(&node);
+        crate::mqtt::start(&node);
         let for_loops = node.clone();
         let loops =
             Loops::start(&node.threads, dialtone_net::Settings { loops: process::cores() }, move |_| {

@@ -5,6 +5,7 @@ mod late_wills;
 use crate::session::Session;
 use dialtone_broker::account::AccountId;
 use dialtone_mqtt::streams::Settings;
+use dialtone_mqtt::sweep::{Next as NextSweep, Sweep};
 pub(crate) use late_wills::{LateWill, LateWills};
 use parking_lot::Mutex;
 use std::collections::hash_map::Entry;
@@ -25,6 +26,8 @@ pub(crate) struct ClientIds {
     prepared: Mutex<HashSet<AccountId>>,
     /// What streams were last asked for: all connections have it in common.
     settings: Mutex<Option<Arc<Settings>>>,
+    /// When the records of an account are looked through for sessions that are over.
+    sweeps: Mutex<HashMap<AccountId, Sweep>>,
     /// Wills that wait.
     pub(crate) late_wills: LateWills,
     /// Accounts in which somebody subscribes to what the server tells of itself, and whether that is published now and then.
@@ -142,6 +145,26 @@ impl ClientIds {
     /// One has.
     pub(crate) fn set_keep_flags(&self) {
         self.keep_flags.store(true, Ordering::Relaxed);
+    }
+
+    /// A session of an account may be over then, in seconds since 1970. True: somebody has to begin to ask what is next.
+    pub(crate) fn expect_end(&self, account: AccountId, due: u64) -> bool {
+        self.sweeps.lock().entry(account).or_default().expect(due)
+    }
+
+    /// What is to be done about the records of an account.
+    pub(crate) fn next_sweep(&self, account: AccountId, now: u64) -> NextSweep {
+        let mut sweeps = self.sweeps.lock();
+        let next = sweeps.get_mut(&account).map_or(NextSweep::Nothing, |sweep| sweep.next(now));
+        if next == NextSweep::Nothing {
+            sweeps.remove(&account);
+        }
+        next
+    }
+
+    /// Whether a connection has an identifier.
+    pub(crate) fn is_connected(&self, account: AccountId, id: &str) -> bool {
+        self.held.lock().contains_key(&(account, id.into()))
     }
 
     /// Gives an identifier to a connection, or has it wait for that.

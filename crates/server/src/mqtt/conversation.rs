@@ -116,7 +116,7 @@ pub(super) struct Conversation {
 }
 
 /// What streams are asked for, by the configuration.
-fn settings(own: &Mqtt, server_name: &str) -> Settings {
+pub(super) fn settings(own: &Mqtt, server_name: &str) -> Settings {
     let MqttStreams {
         ack_wait,
         ack_pending_max,

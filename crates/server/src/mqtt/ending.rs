@@ -7,7 +7,7 @@ use crate::share::Share;
 use dialtone_broker::account::Account;
 use dialtone_mqtt::record::Record;
 use dialtone_mqtt::streams::Settings;
-use dialtone_mqtt::talk::Talk;
+use dialtone_mqtt::talk::{Send, Talk};
 use std::sync::Arc;
 
 /// What is being deleted, in the hands of everything that is asked for that. When the last has let go it is done, or has failed.
@@ -39,14 +39,21 @@ impl Effects {
     }
 }
 
-fn delete(executor: &mut Executor, settings: Arc<Settings>, record: &Record, sequence: u64, ending: Ending) {
-    let (timeout, account) = (settings.streams.api_timeout, ending.account.clone());
-    let mut requests = Vec::new();
-    Talk::new(settings, 0).delete(record, sequence, &mut |message| {
+/// What is to be said to streams, apart from a connection.
+pub(super) fn said(settings: Arc<Settings>, say: impl FnOnce(&mut Talk, &mut Send<'_>)) -> Vec<Outgoing> {
+    let mut out = Vec::new();
+    say(&mut Talk::new(settings, 0), &mut |message| {
         let subject = String::from_utf8_lossy(message.subject);
-        requests.push(Outgoing::new(subject, message.payload()));
+        let headers = message.headers().to_vec();
+        out.push(Outgoing { headers, ..Outgoing::new(subject, message.payload()) });
         1
     });
+    out
+}
+
+fn delete(executor: &mut Executor, settings: Arc<Settings>, record: &Record, sequence: u64, ending: Ending) {
+    let (timeout, account) = (settings.streams.api_timeout, ending.account.clone());
+    let requests = said(settings, |talk, send| talk.delete(record, sequence, send));
     let ending = Arc::new(ending);
     for request in requests {
         let (ending, share) = (ending.clone(), Share::account(&account));

@@ -4,7 +4,8 @@
 //! `mqtt`) says what each packet means, and [`Effects`] does it: `publish`, `subscribe`. What it delivers with quality of service 0 are
 //! subscriptions of the broker like any other. Sessions, and all of a higher quality of service, are in streams of the account, with which each
 //! connection has a `conversation`: `session` begins and ends one, `ending` deletes what nothing is kept of, `mail` is what comes of it, `stored`
-//! are messages that come so.
+//! are messages that come so. `sweeping` removes sessions that
+//! are over whose clients do not come.
 //!
 //! Invariants: of a stranger no more than one CONNECT is kept, and that is bounded; a topic is published or subscribed to only as a subject
 //! that passed its gate; subjects that streams of MQTT use for themselves are nobody's; a session is read when the connection that had it
@@ -24,6 +25,7 @@ mod rates;
 mod session;
 mod stored;
 mod subscribe;
+mod sweeping;
 mod traced;
 mod will;
 
@@ -43,6 +45,7 @@ use dialtone_wire::mqtt::{DecodeError, Limits, Packet, Parsed, Reason, Sender, V
 use effects::Effects;
 use std::sync::Arc;
 use std::time::Instant;
+pub(crate) use sweeping::start;
 
 /// Bytes of a CONNECT. It is kept while it is not whole, and while it is being checked.
 const CONNECT_BYTES_MAX: usize = 96 * 1024;

@@ -5,7 +5,7 @@ use super::conversation::Conversation;
 use super::effects::{Answer, Effects};
 use super::mail::{For, Mailed};
 use super::subscribe::Wanted;
-use super::{MqttConnection, State};
+use super::{MqttConnection, State, sweeping};
 use crate::clock;
 use crate::log::Event;
 use dialtone_broker::deliver::Turn;
@@ -112,6 +112,7 @@ impl MqttConnection {
         let Effects { conduct, conversation, client_id, .. } = &mut self.effects;
         let Some(conversation) = conversation else { return };
         conduct.node.connections.client_ids.set_prepared(conversation.account.id);
+        sweeping::expect(&conduct.node, &conversation.account, 0);
         conversation.say(turn, |talk, now, send| talk.load(now, client_id, send));
     }
 
@@ -325,6 +326,10 @@ impl Effects {
                 let record = std::mem::take(&mut conversation.record);
                 conversation
                     .say(turn, |talk, now, send| talk.save(now, &record, sequence, Saving::End, send));
+                if let Expiry::After(seconds) = expiry {
+                    let due = record.ended.saturating_add(u64::from(seconds));
+                    sweeping::expect(&self.conduct.node, &conversation.account, due);
+                }
             }
         }
     }

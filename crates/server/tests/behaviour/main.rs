@@ -22,6 +22,7 @@ mod log;
 mod metrics;
 mod mqtt_auth;
 mod mqtt_broker_topics;
+mod mqtt_expired;
 mod mqtt_limits;
 mod mqtt_resumed;
 mod mqtt_rights;

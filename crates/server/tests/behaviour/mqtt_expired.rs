@@ -1,0 +1,95 @@
+//! Sessions that are over go, with what they are owed, though their clients do not come back.
+
+use crate::common::mqtt::{CONNECT, Device, properties, start_with_streams};
+use crate::common::waiting::wait_until;
+use crate::common::{Client, options, start};
+use dialtone_server::Server;
+use dialtone_wire::mqtt::{Connect, Property, Qos};
+use std::fs;
+use std::path::Path;
+
+const FOR_EVER: u32 = u32::MAX;
+
+fn connect(server: &Server, client_id: &str, clean_start: bool, expiry: u32) -> Device {
+    let expiry = properties(&[Property::SessionExpiry(expiry)]);
+    let properties = expiry.properties();
+    let mut device = Device::connect(server, Connect { client_id, clean_start, properties, ..CONNECT });
+    assert!(device.next().contains("reason: Success"));
+    device
+}
+
+/// Has a server that was made so read a copy of what another one has stored so far, as if that had been killed.
+fn killed(folder: &Path) -> (Server, tempfile::TempDir) {
+    let copy = tempfile::tempdir().expect("a folder");
+    copy_all(folder, copy.path());
+    let text = format!(
+        "server_name: A\njetstream {{ store_dir: '{}' }}\nmqtt {{ listen: '127.0.0.1:-1' }}",
+        copy.path().display()
+    );
+    (start(options(&text)), copy)
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            fs::create_dir_all(&target).expect("made");
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+/// Messages of a stream, and its consumers.
+fn state(nats: &mut Client, stream: &str) -> (u64, u64) {
+    nats.send(&format!("PUB $JS.API.STREAM.INFO.{stream} answers 0\r\n\r\n"));
+    let (head, body) = (nats.line(), nats.line());
+    assert!(head.starts_with("MSG answers "), "{head}");
+    let body: serde_json::Value = serde_json::from_str(&body).expect("an answer");
+    let figure = |name: &str| body["state"][name].as_u64().unwrap_or_else(|| panic!("{body}"));
+    (figure("messages"), figure("consumer_count"))
+}
+
+fn asking(server: &Server) -> Client {
+    let mut nats = Client::connect(server, "");
+    nats.send("SUB answers 1\r\n");
+    nats.sync();
+    nats
+}
+
+#[test]
+fn a_session_goes_when_its_time_is_over() {
+    let (server, _folder) = start_with_streams("");
+    let mut nats = asking(&server);
+    for (client_id, expiry) in [("short", 1), ("long", 600), ("kept", FOR_EVER)] {
+        let mut device = connect(&server, client_id, false, expiry);
+        device.subscribe("t", Qos::AtLeastOnce);
+        device.leave();
+    }
+    wait_until("the short session has gone", || state(&mut nats, "$MQTT_sess").0 == 2);
+    wait_until("its consumer has, too", || state(&mut nats, "$MQTT_msgs").1 == 2);
+    server.stop();
+}
+
+#[test]
+fn sessions_that_nobody_could_end_go_after_a_kill() {
+    let (server, folder) = start_with_streams("");
+    connect(&server, "clean", false, FOR_EVER).leave();
+    let sessions = [("clean", true, 0), ("short", false, 1), ("long", false, 600), ("kept", false, FOR_EVER)];
+    let devices = sessions.map(|(client_id, clean_start, expiry)| {
+        let mut device = connect(&server, client_id, clean_start, expiry);
+        device.subscribe("t", Qos::AtLeastOnce);
+        device
+    });
+    let mut nats = asking(&server);
+    assert_eq!((state(&mut nats, "$MQTT_sess").0, state(&mut nats, "$MQTT_msgs").1), (4, 4));
+    let (again, _copy) = killed(folder.path());
+    let mut nats = asking(&again);
+    wait_until("two sessions have gone", || state(&mut nats, "$MQTT_sess").0 == 2);
+    wait_until("their consumers have, too", || state(&mut nats, "$MQTT_msgs").1 == 2);
+    drop(devices);
+    again.stop();
+    server.stop();
+}
