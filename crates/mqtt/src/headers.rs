@@ -12,6 +12,8 @@ pub use dialtone_wire::mqtt::headers::{
 
 /// The subject of a message that is held for PUBREL.
 const SUBJECT: &str = "Nmqtt-Subject";
+/// When a will is due that waits; not official.
+const WILL_DUE: &str = "Nmqtt-Will-Due";
 /// The packet identifier of PUBREL.
 const PUBREL: &str = "Nmqtt-PubRel";
 /// The topic of a retained message.
@@ -34,14 +36,49 @@ pub fn flags(qos: Qos, retain: bool) -> u8 {
 
 /// Appends the headers of a message that is held until its PUBREL.
 pub fn put_held(out: &mut Vec<u8>, subject: &[u8], flags: u8, properties: Properties<'_>) {
-    begin(out);
-    line(out, PUB, &[b'0' + (flags >> QOS_SHIFT & QOS_MASK), b'0' + (flags & 0x0F)]);
-    line(out, SUBJECT, subject);
+    begin_held(out, subject, flags);
     put_properties(out, properties, Response::Header);
     end(out);
 }
 
-/// By whom and by which server a retained message came.
+fn begin_held(out: &mut Vec<u8>, subject: &[u8], flags: u8) {
+    begin(out);
+    line(out, PUB, &[b'0' + (flags >> QOS_SHIFT & QOS_MASK), b'0' + (flags & 0x0F)]);
+    line(out, SUBJECT, subject);
+}
+
+/// Appends the headers of a will that is held until it is due, in seconds since 1970; `source` is who left it, and where.
+pub fn put_will(
+    out: &mut Vec<u8>,
+    subject: &[u8],
+    flags: u8,
+    (source, due): (Source<'_>, u64),
+    properties: Properties<'_>,
+) {
+    begin_held(out, subject, flags);
+    line(out, WILL_DUE, due.to_string().as_bytes());
+    put_source(out, source);
+    put_properties(out, properties, Response::Header);
+    end(out);
+}
+
+/// What headers say of a will that is held: who left it, where, and when it is due.
+pub fn will(headers: &[u8]) -> Option<(Source<'_>, u64)> {
+    let due = header::value(headers, WILL_DUE.as_bytes()).and_then(number)?;
+    let origin = text(header::value(headers, RETAINED_ORIGIN.as_bytes())?)?;
+    let user = header::value(headers, RETAINED_SOURCE.as_bytes()).and_then(text).unwrap_or_default();
+    Some((Source { origin, user }, due))
+}
+
+fn put_source(out: &mut Vec<u8>, source: Source<'_>) {
+    line(out, RETAINED_ORIGIN, source.origin.as_bytes());
+    // A name that no header can hold says nothing.
+    if !source.user.is_empty() && is_plain(source.user) {
+        line(out, RETAINED_SOURCE, source.user.as_bytes());
+    }
+}
+
+/// By whom and by which server a retained message or a will came.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
     /// The hash of the server's name.
@@ -61,11 +98,7 @@ pub fn put_retained(
     begin(out);
     line(out, RETAINED_TOPIC, topic.as_bytes());
     line(out, RETAINED_FLAGS, flags.to_string().as_bytes());
-    line(out, RETAINED_ORIGIN, source.origin.as_bytes());
-    // A name that no header can hold says nothing.
-    if !source.user.is_empty() && is_plain(source.user) {
-        line(out, RETAINED_SOURCE, source.user.as_bytes());
-    }
+    put_source(out, source);
     put_properties(out, properties, Response::Header);
     end(out);
 }

@@ -50,6 +50,7 @@ impl Verdict {
 pub struct Sweep {
     due: Option<u64>,
     is_begun: bool,
+    has_walked: bool,
 }
 
 /// What is to be done.
@@ -60,7 +61,10 @@ pub enum Next {
     /// To ask again when so much has passed.
     Wait(Duration),
     /// To look through all records, rest, and ask again.
-    Walk,
+    Walk {
+        /// For the first time since the server began.
+        is_first: bool,
+    },
 }
 
 impl Sweep {
@@ -80,7 +84,7 @@ impl Sweep {
             Some(left) => Next::Wait(WAIT_MAX.min(Duration::from_secs(left))),
             None => {
                 self.due = None;
-                Next::Walk
+                Next::Walk { is_first: !std::mem::replace(&mut self.has_walked, true) }
             }
         }
     }
@@ -130,14 +134,14 @@ mod tests {
         assert_eq!(sweep.next(1000), Next::Wait(WAIT_MAX));
         assert!(!sweep.expect(1010));
         assert_eq!(sweep.next(1000), Next::Wait(Duration::from_secs(10)));
-        assert_eq!(sweep.next(1010), Next::Walk);
+        assert_eq!(sweep.next(1010), Next::Walk { is_first: true });
         // The walk says what it has found.
         assert!(!sweep.expect(1030));
         assert_eq!(sweep.next(1011), Next::Wait(Duration::from_secs(19)));
-        assert_eq!(sweep.next(2000), Next::Walk);
+        assert_eq!(sweep.next(2000), Next::Walk { is_first: false });
         assert_eq!(sweep.next(2000), Next::Nothing);
         assert!(sweep.expect(0));
-        assert_eq!(sweep.next(2000), Next::Walk);
+        assert_eq!(sweep.next(2000), Next::Walk { is_first: false });
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod finding;
 mod messages;
 mod sessions;
 mod walking;
+mod wills;
 
 use crate::command::Ticket;
 use crate::record::Record;
@@ -27,6 +28,7 @@ use std::time::Instant;
 pub use finding::Retained;
 pub use messages::Held;
 pub use walking::record_of;
+pub use wills::{KeptWill, will_of};
 
 /// Publishes in the account, and says how many got it.
 pub type Send<'s> = dyn FnMut(&Message<'_>) -> usize + 's;
@@ -318,7 +320,10 @@ fn succeeded(answer: &[u8]) -> Result<(), Failure> {
 }
 
 /// The sequence of a message that was stored.
-fn stored(answer: &[u8]) -> Result<u64, Failure> {
+///
+/// # Errors
+/// It was not.
+pub fn stored(answer: &[u8]) -> Result<u64, Failure> {
     let response: PublishResponse = read(answer, PublishResponse::GO)?;
     match response.failed.error {
         Some(error) => Err(Failure::Refused(error)),

@@ -30,6 +30,17 @@ impl OwnWill {
         Self { topic: topic.into(), payload: payload.into(), properties, qos, retain, delay_seconds }
     }
 
+    /// One that was kept as this message while it waits.
+    pub(crate) fn kept(message: &Published<'_>) -> Self {
+        let Published { topic, qos, retain, properties, payload } = *message;
+        let mut kept = PropertiesBuf::default();
+        for property in properties.iter() {
+            // What was kept has come in a packet.
+            let _ = kept.push(property);
+        }
+        Self { topic: topic.into(), payload: payload.into(), properties: kept, qos, retain, delay_seconds: 0 }
+    }
+
     /// Bytes that it takes, about.
     pub fn bytes(&self) -> usize {
         let Self { topic, payload, properties, .. } = self;

@@ -6,7 +6,7 @@ use crate::session::Session;
 use dialtone_broker::account::AccountId;
 use dialtone_mqtt::streams::Settings;
 use dialtone_mqtt::sweep::{Next as NextSweep, Sweep};
-pub(crate) use late_wills::{LateWill, LateWills};
+pub(crate) use late_wills::{LateWill, LateWills, Waits};
 use parking_lot::Mutex;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -154,12 +154,7 @@ impl ClientIds {
 
     /// What is to be done about the records of an account.
     pub(crate) fn next_sweep(&self, account: AccountId, now: u64) -> NextSweep {
-        let mut sweeps = self.sweeps.lock();
-        let next = sweeps.get_mut(&account).map_or(NextSweep::Nothing, |sweep| sweep.next(now));
-        if next == NextSweep::Nothing {
-            sweeps.remove(&account);
-        }
-        next
+        self.sweeps.lock().entry(account).or_default().next(now)
     }
 
     /// Whether a connection has an identifier.

@@ -22,6 +22,18 @@ pub(crate) struct LateWill {
     /// How streams are asked.
     pub(crate) settings: Arc<Settings>,
     pub(crate) will: OwnWill,
+    /// Its sequence in the stream of what is held; 0: it is not known to be there.
+    pub(crate) sequence: u64,
+}
+
+/// A will waits.
+pub(crate) struct Waits {
+    /// The number that it has here.
+    pub(crate) number: u64,
+    /// Somebody has to begin to look for what is due.
+    pub(crate) is_first: bool,
+    /// One of the same client that waited until now.
+    pub(crate) replaced: Option<Box<LateWill>>,
 }
 
 impl LateWill {
@@ -60,16 +72,14 @@ impl Waiting {
 }
 
 impl LateWills {
-    /// Has a will wait; one of the same client that waits already is replaced. True: somebody has to begin to look for what is due.
+    /// Has a will wait; one of the same client that waits already is replaced.
     ///
     /// # Errors
     /// The account has no room for it.
-    pub(crate) fn insert(&self, late: LateWill, due: Instant) -> Result<bool, Box<LateWill>> {
+    pub(crate) fn insert(&self, late: LateWill, due: Instant) -> Result<Waits, Box<LateWill>> {
         let waiting = &mut *self.0.lock();
         let key = (late.account.id, late.client_id.clone());
-        if let Some(before) = waiting.of.get(&key).copied() {
-            waiting.remove(before);
-        }
+        let replaced = waiting.of.get(&key).copied().and_then(|before| waiting.remove(before)).map(Box::new);
         let used = waiting.bytes.get(&key.0).copied().unwrap_or(0) + late.bytes();
         if used > LATE_BYTES_MAX {
             return Err(Box::new(late));
@@ -79,15 +89,38 @@ impl LateWills {
         let at = (due, waiting.next_number);
         waiting.of.insert(key, at);
         waiting.wills.insert(at, late);
-        Ok(!std::mem::replace(&mut waiting.is_watched, true))
+        let is_first = !std::mem::replace(&mut waiting.is_watched, true);
+        Ok(Waits { number: at.1, is_first, replaced })
+    }
+
+    /// Whether a will of the client waits.
+    pub(crate) fn has(&self, account: AccountId, client_id: &Arc<str>) -> bool {
+        self.0.lock().of.contains_key(&(account, client_id.clone()))
+    }
+
+    /// The will of this number is kept. Whether it still waits.
+    pub(crate) fn set_kept(
+        &self,
+        account: AccountId,
+        client_id: &Arc<str>,
+        number: u64,
+        sequence: u64,
+    ) -> bool {
+        let waiting = &mut *self.0.lock();
+        let at = waiting.of.get(&(account, client_id.clone())).filter(|at| at.1 == number);
+        let late = at.and_then(|at| waiting.wills.get_mut(at));
+        let is_waiting = late.is_some();
+        if let Some(late) = late {
+            late.sequence = sequence;
+        }
+        is_waiting
     }
 
     /// The client has come back: its will is taken back. [MQTT-3.1.3-9]
-    pub(crate) fn cancel(&self, account: AccountId, client_id: &Arc<str>) {
+    pub(crate) fn cancel(&self, account: AccountId, client_id: &Arc<str>) -> Option<LateWill> {
         let waiting = &mut *self.0.lock();
-        if let Some(at) = waiting.of.get(&(account, client_id.clone())).copied() {
-            waiting.remove(at);
-        }
+        let at = waiting.of.get(&(account, client_id.clone())).copied()?;
+        waiting.remove(at)
     }
 
     /// Takes what is due, and says whether others wait; if none do, nobody needs to look any more.
@@ -125,6 +158,7 @@ mod tests {
             user: "".into(),
             settings: Arc::new(settings),
             will: OwnWill::of(&will),
+            sequence: 0,
         }
     }
 
@@ -136,17 +170,25 @@ mod tests {
             let (due, has_more) = wills.due(at);
             (due.iter().map(|late| late.client_id.to_string()).collect::<Vec<_>>(), has_more)
         };
-        assert!(matches!(wills.insert(late(&account, "a", b"1"), after(5)), Ok(true)));
-        assert!(matches!(wills.insert(late(&account, "b", b"1"), after(3)), Ok(false)));
-        assert!(matches!(wills.insert(late(&account, "c", b"1"), after(4)), Ok(false)));
+        let insert = |client_id, payload: &[u8], at| {
+            let waits = wills.insert(late(&account, client_id, payload), at).ok().expect("there is room");
+            (waits.number, waits.is_first, waits.replaced.map(|late| late.sequence))
+        };
+        assert_eq!(insert("a", b"1", after(5)), (1, true, None));
+        assert_eq!(insert("b", b"1", after(3)), (2, false, None));
+        assert_eq!(insert("c", b"1", after(4)), (3, false, None));
+        // Where it is kept is known later, as long as it waits.
+        assert!(wills.set_kept(AccountId(1), &"b".into(), 2, 70));
+        assert!(!wills.set_kept(AccountId(1), &"b".into(), 1, 71));
         assert_eq!(due(after(2)), (vec![], true));
         // The newest will of a client counts; who comes back has none.
-        assert!(matches!(wills.insert(late(&account, "b", b"2"), after(4)), Ok(false)));
-        wills.cancel(AccountId(1), &"c".into());
-        wills.cancel(AccountId(2), &"b".into());
+        assert_eq!(insert("b", b"2", after(4)), (4, false, Some(70)));
+        assert!(wills.cancel(AccountId(1), &"c".into()).is_some());
+        assert!(wills.cancel(AccountId(2), &"b".into()).is_none());
+        assert!(wills.has(AccountId(1), &"b".into()) && !wills.has(AccountId(1), &"c".into()));
         assert_eq!(due(after(3)), (vec![], true));
         assert_eq!(due(after(5)), (vec!["b".into(), "a".into()], false));
-        assert!(matches!(wills.insert(late(&account, "a", b"1"), after(9)), Ok(true)));
+        assert_eq!(insert("a", b"1", after(9)), (5, true, None));
         wills.cancel(AccountId(1), &"a".into());
         assert_eq!(due(after(5)), (vec![], false));
     }

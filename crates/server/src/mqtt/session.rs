@@ -140,8 +140,14 @@ impl MqttConnection {
             }
         }
         let client_ids = &self.effects.conduct.node.connections.client_ids;
-        client_ids.late_wills.cancel(conversation.account.id, &self.effects.client_id);
-        conversation.say(turn, |talk, _, _| talk.set_user(&user));
+        let late = client_ids.late_wills.cancel(conversation.account.id, &self.effects.client_id);
+        let kept = late.map_or(0, |late| late.sequence);
+        conversation.say(turn, |talk, _, send| {
+            talk.set_user(&user);
+            if kept > 0 {
+                talk.discard(kept, send);
+            }
+        });
         let record = &mut conversation.record;
         let before = record.expiry;
         record.origin = conversation.settings.server.as_str().to_owned();

@@ -1,15 +1,21 @@
 //! Wills when a connection has ended: published at once, or when their delay is over and their client has not come back.
 
 use super::effects::Effects;
+use super::ending::said;
 use super::publish::is_own;
-use crate::client_ids::LateWill;
+use super::session::now_seconds;
+use crate::client_ids::{LateWill, Waits};
+use crate::internal::{Domain, Outgoing, Reply};
 use crate::node::{Executor, Node};
+use crate::share::Share;
+use dialtone_broker::account::Account;
 use dialtone_broker::deliver::Turn;
 use dialtone_broker::inlet::Publish as _;
 use dialtone_broker::sharing::Mapped;
 use dialtone_broker::trace::{self, DESTINATION, DISABLED, Rewritten};
 use dialtone_mqtt::headers::{self, Marks, Response};
-use dialtone_mqtt::talk::Talk;
+use dialtone_mqtt::streams::Settings;
+use dialtone_mqtt::talk::{KeptWill, Talk, stored};
 use dialtone_mqtt::{OwnWill, Published, Ticket};
 use dialtone_wire::message::Message;
 use dialtone_wire::mqtt::subject::put_subject;
@@ -36,16 +42,95 @@ impl Effects {
             user: self.conduct.user.clone(),
             settings: conversation.settings.clone(),
             will,
+            sequence: 0,
         };
-        let node = self.conduct.node.clone();
+        let (node, due) = (self.conduct.node.clone(), now_seconds().saturating_add(delay.as_secs()));
+        let (account, settings, client_id) =
+            (late.account.clone(), late.settings.clone(), late.client_id.clone());
+        let (user, will) = (late.user.clone(), late.will.clone());
         match node.connections.client_ids.late_wills.insert(late, turn.now() + delay) {
-            Ok(is_first) => {
-                if is_first {
-                    begin_to_look(&node);
-                }
+            Ok(waits) => {
+                let number = waits.number;
+                begin(&node, waits);
+                let request = said(settings.clone(), |talk, send| {
+                    talk.keep_will((&client_id, &user), (due, number), &will, send);
+                });
+                keep(&node, (account, settings), (client_id, number), request);
             }
             // Too much waits: better early than never.
             Err(late) => self.publish_will(&late.will.message(), turn),
+        }
+    }
+}
+
+/// A will waits that was not there before.
+fn begin(node: &Arc<Node>, waits: Waits) {
+    if waits.is_first {
+        node.internal.run(|executor| executor.repeat(LOOK, publish_due));
+    }
+    if let Some(replaced) = waits.replaced {
+        node.internal.run_in(Domain::JetStream, move |executor| forget(executor, &replaced));
+    }
+}
+
+/// Has a will kept in case that the server ends before it is due.
+fn keep(
+    node: &Arc<Node>,
+    (account, settings): (Arc<Account>, Arc<Settings>),
+    (client_id, number): (Arc<str>, u64),
+    request: Vec<Outgoing>,
+) {
+    let Some(request) = request.into_iter().next() else { return };
+    let (share, timeout) = (Share::account(&account), settings.streams.api_timeout);
+    node.internal.run_in(Domain::JetStream, move |executor| {
+        let of = account.clone();
+        executor.ask(&account, request, timeout, share, move |executor, reply| {
+            let Reply::Message(message) = reply else { return };
+            let Ok(sequence) = stored(&message.payload) else { return };
+            let late_wills = &executor.node.connections.client_ids.late_wills;
+            if !late_wills.set_kept(of.id, &client_id, number, sequence) {
+                discard(executor, &of, settings, sequence);
+            }
+        });
+    });
+}
+
+/// A will that was kept is published, or taken back.
+fn forget(executor: &mut Executor, late: &LateWill) {
+    if late.sequence > 0 {
+        discard(executor, &late.account, late.settings.clone(), late.sequence);
+    }
+}
+
+fn discard(executor: &mut Executor, account: &Arc<Account>, settings: Arc<Settings>, sequence: u64) {
+    for message in said(settings, |talk, send| talk.discard(sequence, send)) {
+        executor.publish(account, &message);
+    }
+}
+
+/// A will that was kept when a server ended. It waits again, unless its client has come back. Whether it waited at that server, and in that process,
+/// was looked at.
+pub(super) fn wait_again(
+    executor: &mut Executor,
+    (account, settings): (&Arc<Account>, &Arc<Settings>),
+    (sequence, kept): (u64, KeptWill),
+) {
+    let KeptWill { client_id, user, due, will, .. } = kept;
+    let (account, settings, client_id) = (account.clone(), settings.clone(), Arc::<str>::from(client_id));
+    let node = executor.node.clone();
+    let client_ids = &node.connections.client_ids;
+    if client_ids.is_connected(account.id, &client_id) || client_ids.late_wills.has(account.id, &client_id) {
+        return discard(executor, &account, settings, sequence);
+    }
+    let left = Duration::from_secs(due.saturating_sub(now_seconds()));
+    // What is centuries away never comes.
+    let Some(at) = executor.now().checked_add(left) else { return };
+    let late = LateWill { account, client_id, user: user.into(), settings, will, sequence };
+    match client_ids.late_wills.insert(late, at) {
+        Ok(waits) => begin(&node, waits),
+        Err(late) => {
+            publish(&late, executor.parts().1);
+            forget(executor, &late);
         }
     }
 }
@@ -55,14 +140,11 @@ pub(super) fn ticket_of(will: &Published<'_>) -> Option<Ticket> {
     PacketId::new(1).filter(|_| will.qos > Qos::AtMostOnce).map(Ticket::Once)
 }
 
-fn begin_to_look(node: &Arc<Node>) {
-    node.internal.run(|executor| executor.repeat(LOOK, publish_due));
-}
-
 fn publish_due(executor: &mut Executor) -> Option<Duration> {
     let (node, turn) = executor.parts();
     let (due, has_more) = node.connections.client_ids.late_wills.due(turn.now());
     due.iter().for_each(|late| publish(late, turn));
+    due.iter().for_each(|late| forget(executor, late));
     has_more.then_some(LOOK)
 }
 

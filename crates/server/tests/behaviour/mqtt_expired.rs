@@ -1,10 +1,10 @@
-//! Sessions that are over go, with what they are owed, though their clients do not come back.
+//! Sessions that are over go, with what they are owed, though their clients do not come back; and wills are published though their server ended.
 
 use crate::common::mqtt::{CONNECT, Device, properties, start_with_streams};
 use crate::common::waiting::wait_until;
 use crate::common::{Client, options, start};
 use dialtone_server::Server;
-use dialtone_wire::mqtt::{Connect, Property, Qos};
+use dialtone_wire::mqtt::{Connect, Property, Qos, Will};
 use std::fs;
 use std::path::Path;
 
@@ -90,6 +90,59 @@ fn sessions_that_nobody_could_end_go_after_a_kill() {
     wait_until("two sessions have gone", || state(&mut nats, "$MQTT_sess").0 == 2);
     wait_until("their consumers have, too", || state(&mut nats, "$MQTT_msgs").1 == 2);
     drop(devices);
+    again.stop();
+    server.stop();
+}
+
+/// Leaves the will of a client waiting, and waits until it is kept.
+fn leave_will(server: &Server, nats: &mut Client, delay: u32) {
+    let (expiry, delay) =
+        (properties(&[Property::SessionExpiry(FOR_EVER)]), properties(&[Property::WillDelay(delay)]));
+    let will = Will {
+        topic: "w",
+        payload: b"gone",
+        qos: Qos::AtLeastOnce,
+        retain: true,
+        properties: delay.properties(),
+    };
+    let (will, properties) = (Some(will), expiry.properties());
+    let mut device = Device::connect(server, Connect { client_id: "w", will, properties, ..CONNECT });
+    assert!(device.next().contains("reason: Success"));
+    drop(device);
+    wait_until("the will is kept", || state(nats, "$MQTT_qos2in").0 == 1);
+}
+
+#[test]
+fn mqtt_3_1_3_9_a_will_that_waits_outlives_its_server() {
+    let (server, folder) = start_with_streams("");
+    let mut nats = asking(&server);
+    leave_will(&server, &mut nats, 3);
+    let (again, _copy) = killed(folder.path());
+    let mut nats_again = asking(&again);
+    for nats in [&mut nats, &mut nats_again] {
+        wait_until("the will is published", || state(nats, "$MQTT_rmsgs").0 == 1);
+        wait_until("and kept no longer", || state(nats, "$MQTT_qos2in").0 == 0);
+    }
+    let mut device = connect(&again, "reader", true, 0);
+    device.subscribe("w", Qos::AtMostOnce);
+    assert!(device.next().contains(&format!("{:?}", b"gone")));
+    again.stop();
+    server.stop();
+}
+
+#[test]
+fn mqtt_3_1_3_9_a_client_that_comes_back_takes_back_its_will() {
+    let (server, folder) = start_with_streams("");
+    let mut nats = asking(&server);
+    leave_will(&server, &mut nats, 600);
+    let (again, _copy) = killed(folder.path());
+    for server in [&server, &again] {
+        let mut nats = asking(server);
+        let device = connect(server, "w", false, FOR_EVER);
+        wait_until("the will is kept no longer", || state(&mut nats, "$MQTT_qos2in").0 == 0);
+        assert_eq!(state(&mut nats, "$MQTT_rmsgs").0, 0);
+        device.leave();
+    }
     again.stop();
     server.stop();
 }
