@@ -38,7 +38,19 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     pub(crate) fn number(&mut self) -> Result<u64, Malformed> {
+        // Most are small.
+        match self.0 {
+            &[byte @ ..0x80, ref rest @ ..] => {
+                self.0 = rest;
+                Ok(u64::from(byte))
+            }
+            _ => self.larger_number(),
+        }
+    }
+
+    fn larger_number(&mut self) -> Result<u64, Malformed> {
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -52,6 +64,13 @@ impl<'a> Reader<'a> {
             }
         }
         Err(Malformed)
+    }
+
+    /// Passes over a number.
+    #[inline]
+    pub(crate) fn skip_number(&mut self) -> Result<(), Malformed> {
+        while self.byte()? >= 0x80 {}
+        Ok(())
     }
 
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {

@@ -325,10 +325,14 @@ impl Messages {
             Ok(runs) => runs,
             Err(why) => return Ok(Err(why)),
         };
-        let stays = self.subjects_stay(count);
-        let loaded = self.load_all(&runs, &*heads, !stays);
+        let mut loaded = Ok(());
+        if self.subjects_stay(count) {
+            self.subjects.set_live(usize::try_from(count).map_err(|_| Malformed)?);
+            self.subjects.loaded = Some(Box::new(Loaded::new(heads)));
+        } else {
+            loaded = self.load_all(&runs, &*heads);
+        }
         self.subjects.set_runs(runs);
-        self.subjects.loaded = stays.then(|| Box::new(Loaded::new(heads)));
         Ok(loaded)
     }
 
@@ -339,24 +343,17 @@ impl Messages {
         count > few as u64
     }
 
-    fn load_all(&mut self, runs: &Runs, heads: &dyn Heads, are_here: bool) -> Result<(), Unread> {
-        if are_here {
-            self.subjects.reserve(runs.largest());
-        }
-        let mut live = 0;
+    fn load_all(&mut self, runs: &Runs, heads: &dyn Heads) -> Result<(), Unread> {
+        self.subjects.reserve(runs.largest());
         let mut all = Merge::new(heads, std::iter::empty(), &runs.all)?;
         while let Some((name, numbers)) = all.next()? {
             if numbers.count > 0 {
                 if !self.is_right(numbers) {
                     return Err(Unread::Damaged);
                 }
-                if are_here {
-                    self.subjects.put_new(name, numbers);
-                }
-                live += 1;
+                self.subjects.put_new(name, numbers);
             }
         }
-        self.subjects.set_live(live);
         Ok(())
     }
 

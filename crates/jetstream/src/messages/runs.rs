@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 /// Runs that a stream has at most: the oldest are merged beyond that.
 const RUNS_MAX: usize = 8;
+/// What stands before runs with filters: more than the number of any run, with which earlier ones began.
+const WITH_FILTERS: u64 = u64::MAX;
 
 /// What is known of a subject. With a count of 0 it has no messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,13 +147,24 @@ impl Outgoing {
         let (mut sum, mut taken) = (count, 0);
         for (index, run) in self.runs.all.iter().enumerate() {
             let is_small = run.records() <= sum && count > 0;
-            if is_small || index + 1 >= RUNS_MAX || run.places().any(|place| sink.has_to_move(place)) {
+            let has_to_move = || run.places().any(|place| sink.has_to_move(place));
+            if is_small || index + 1 >= RUNS_MAX || run.has_lost_filter() || has_to_move() {
                 taken = index + 1;
             }
             sum += run.records();
         }
         taken
     }
+}
+
+/// What runs say of a subject, the newest first, if they say something. May wait for the disk.
+pub(super) fn find(runs: &[Arc<Run>], name: &[u8], heads: &dyn Heads) -> Result<Option<Numbers>, Unread> {
+    for run in runs {
+        if let Some(numbers) = run.find(name, heads)? {
+            return Ok(Some(numbers));
+        }
+    }
+    Ok(None)
 }
 
 impl Runs {
@@ -166,17 +179,8 @@ impl Runs {
         self.all.iter().map(|run| run.memory_bytes()).sum()
     }
 
-    /// What they say of a subject, if they say something. May wait for the disk.
-    pub(super) fn find(&self, name: &[u8], heads: &dyn Heads) -> Result<Option<Numbers>, Unread> {
-        for run in &self.all {
-            if let Some(numbers) = run.find(name, heads)? {
-                return Ok(Some(numbers));
-            }
-        }
-        Ok(None)
-    }
-
     fn put(&self, out: &mut Vec<u8>) {
+        put(out, WITH_FILTERS);
         put(out, self.next);
         put(out, self.all.len() as u64);
         self.all.iter().for_each(|run| run.put(out));
@@ -188,10 +192,13 @@ impl Runs {
     /// These bytes are none of that; or a block could not be read.
     pub(super) fn read(bytes: &[u8], heads: &dyn Heads) -> Result<Result<Self, Unread>, Malformed> {
         let mut reader = Reader(bytes);
-        let mut runs = Self { next: reader.number()?, all: Vec::new() };
+        let first = reader.number()?;
+        let has_filters = first == WITH_FILTERS;
+        let next = if has_filters { reader.number()? } else { first };
+        let mut runs = Self { next, all: Vec::new() };
         let mut unread = None;
         for _ in 0..reader.number()? {
-            match Run::read(&mut reader, heads)? {
+            match Run::read((&mut reader, has_filters), heads)? {
                 Ok(run) => runs.all.push(Arc::new(run)),
                 Err(why) => unread = unread.or(Some(why)),
             }

@@ -5,7 +5,7 @@ use super::changes::Changes;
 use super::loaded::Loaded;
 use super::order::{ORDERED_MIN, Order};
 use super::paged::Heads;
-use super::runs::Numbers;
+use super::runs::{Numbers, Run, find};
 use dialtone_subject::Hashing;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -48,7 +48,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub(super) fn new(name: &[u8], Numbers { first, last, count }: Numbers) -> Self {
+    pub(super) fn new(name: impl Into<Box<[u8]>>, Numbers { first, last, count }: Numbers) -> Self {
         Self { name: name.into(), first, last, count }
     }
 
@@ -208,7 +208,7 @@ impl Subjects {
 
     /// The number of a subject that is here, with messages or not.
     #[inline]
-    fn find_here(&self, name: &[u8]) -> Option<SubjectId> {
+    pub(super) fn find_here(&self, name: &[u8]) -> Option<SubjectId> {
         if self.get(SubjectId(self.recent)).is_some_and(|recent| recent.count > 0 && *recent.name == *name) {
             return Some(SubjectId(self.recent));
         }
@@ -230,26 +230,35 @@ impl Subjects {
         }
     }
 
+    /// The runs that have what is not here, the newest first. `None`: all is here.
+    pub(super) fn runs_in_force(&self) -> Option<&[Arc<Run>]> {
+        self.loaded.as_ref().and(self.changes.as_deref())?.runs().map(|runs| &*runs.all)
+    }
+
     /// Looks for a subject in runs.
     fn look_up(&self, name: &[u8]) -> Option<SubjectId> {
-        let loaded = self.loaded.as_deref()?;
-        match self.changes.as_deref()?.runs()?.find(name, &*loaded.heads) {
-            Ok(Some(numbers)) if numbers.count > 0 => {
-                let hash = self.hashing.hash_one(name);
-                let at = loaded.insert(Subject::new(name, numbers), hash, |name| self.hashing.hash_one(name));
-                let id = at.map(|at| SubjectId(LOADED + at));
-                match id {
-                    Some(id) => self.put_in_order(id),
-                    None => self.set_unsure(),
-                }
-                id
-            }
+        let heads = &*self.loaded.as_deref()?.heads;
+        match find(self.runs_in_force()?, name, heads) {
+            Ok(Some(numbers)) if numbers.count > 0 => self.put_found(Subject::new(name, numbers)),
             Ok(_) => None,
             Err(_) => {
                 self.set_unsure();
                 None
             }
         }
+    }
+
+    /// Adds what runs say of a subject that is not here.
+    pub(super) fn put_found(&self, subject: Subject) -> Option<SubjectId> {
+        let loaded = self.loaded.as_deref()?;
+        let hash = self.hashing.hash_one(&*subject.name);
+        let at = loaded.insert(subject, hash, |name| self.hashing.hash_one(name));
+        let id = at.map(|at| SubjectId(LOADED + at));
+        match id {
+            Some(id) => self.put_in_order(id),
+            None => self.set_unsure(),
+        }
+        id
     }
 
     /// What is said here may be wrong.

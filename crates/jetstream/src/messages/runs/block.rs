@@ -4,7 +4,7 @@ use super::{Numbers, Unread};
 use crate::bytes::{Malformed, Reader, put, put_bytes};
 
 /// A block ends behind so many bytes.
-pub(super) const BLOCK_BYTES: usize = if cfg!(debug_assertions) { 48 } else { 2048 };
+pub(super) const BLOCK_BYTES: usize = if cfg!(debug_assertions) { 48 } else { 1024 };
 
 /// Appends what is new in a name against the one before.
 pub(super) fn put_name(out: &mut Vec<u8>, before: &[u8], name: &[u8]) {
@@ -77,8 +77,40 @@ impl Block {
     }
 }
 
+/// What a block says of a subject. Names that differ from it where the one before did are passed over unseen.
+pub(super) fn find(bytes: &[u8], name: &[u8]) -> Result<Option<Numbers>, Malformed> {
+    let mut reader = Reader(bytes);
+    // What the name before, which is less, has in common with it.
+    let mut common = 0;
+    while !reader.0.is_empty() {
+        let shared = usize::try_from(reader.number()?).map_err(|_| Malformed)?;
+        let rest = reader.bytes()?;
+        if shared < common {
+            break;
+        }
+        if shared == common {
+            let wanted = name.get(shared..).ok_or(Malformed)?;
+            let more = wanted.iter().zip(rest).take_while(|(one, other)| one == other).count();
+            match (wanted.get(more), rest.get(more)) {
+                (None, None) => return numbers(&mut reader).map(Some),
+                (wanted, found) if wanted < found => break,
+                _ => common += more,
+            }
+        }
+        if reader.number()? > 0 {
+            reader.skip_number()?;
+            reader.skip_number()?;
+        }
+    }
+    Ok(None)
+}
+
 fn one(reader: &mut Reader<'_>, name: &mut Vec<u8>) -> Result<Numbers, Malformed> {
     read_name(reader, name)?;
+    numbers(reader)
+}
+
+fn numbers(reader: &mut Reader<'_>) -> Result<Numbers, Malformed> {
     let count = reader.number()?;
     if count == 0 {
         return Ok(Numbers::default());

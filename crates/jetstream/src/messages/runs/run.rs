@@ -1,16 +1,19 @@
 //! One run: its blocks, and which subject each of them begins with.
 
-use super::block::{BLOCK_BYTES, Block, put_name, put_numbers, read_name};
+use super::block::{BLOCK_BYTES, find, put_name, put_numbers, read_name};
 use super::filter::Filter;
 use super::{BlockSink, NotWritten, Numbers, Unread};
 use crate::bytes::{Malformed, Reader, put};
 use crate::messages::{Heads, Place};
+use dialtone_subject::Hashing;
+use std::hash::BuildHasher;
 
 /// Blocks of the directory are larger: all of it is read at a start.
-const DIRECTORY_BYTES: usize = 16 * BLOCK_BYTES;
-/// The number of a run stands above those of its blocks, and those of its directory above these.
+const DIRECTORY_BYTES: usize = 32 * BLOCK_BYTES;
+/// The number of a run stands above those of its blocks, and those of its directory and of its filter above these.
 const RUN_SHIFT: u32 = 32;
 const DIRECTORY: u64 = 1 << 31;
+const FILTER: u64 = 1 << 30;
 
 /// Sorted subjects on disk.
 #[derive(Debug)]
@@ -36,20 +39,14 @@ impl Run {
 
     /// What it says of a subject, if it says something. May wait for the disk.
     pub(super) fn find(&self, name: &[u8], heads: &dyn Heads) -> Result<Option<Numbers>, Unread> {
-        if !self.filter.may_have(name) {
+        if !self.filter.may_have(name, (self.no << RUN_SHIFT | FILTER, heads)) {
             return Ok(None);
         }
         let Some(index) = self.block_of(name) else { return Ok(None) };
-        let mut block = Block::default();
-        block.begin(|out| self.block(index, heads, out))?;
-        while block.next()? {
-            match block.name().cmp(name) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => return Ok(Some(block.numbers())),
-                std::cmp::Ordering::Greater => break,
-            }
-        }
-        Ok(None)
+        // With what the store reads around it.
+        let mut bytes = Vec::with_capacity(BLOCK_BYTES * 2);
+        self.block(index, heads, &mut bytes)?;
+        find(&bytes, name).map_err(|Malformed| Unread::Damaged)
     }
 
     /// The last block that does not begin behind a name.
@@ -72,17 +69,9 @@ impl Run {
         self.names.get(begin..end).unwrap_or_default()
     }
 
-    /// Reads all of it, to know which subjects it has.
-    fn read_filter(&mut self, heads: &dyn Heads) -> Result<(), Unread> {
-        let (mut filter, mut block) = (Filter::new(self.records.min(self.bytes)), Block::default());
-        for index in 0..self.blocks.len() {
-            block.begin(|out| self.block(index, heads, out))?;
-            while block.next()? {
-                filter.add(block.name());
-            }
-        }
-        self.filter = filter;
-        Ok(())
+    /// Whether it has to be written anew to say again which subjects it does not have.
+    pub(super) fn has_lost_filter(&self) -> bool {
+        self.filter.is_lost()
     }
 
     /// Subjects in it, those without messages among them.
@@ -103,9 +92,9 @@ impl Run {
             + self.filter.memory_bytes()
     }
 
-    /// Where its blocks are, and those of its directory.
+    /// Where its blocks are, and those of its directory and its filter.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> {
-        self.blocks.iter().chain(&self.directory).copied()
+        self.blocks.iter().chain(&self.directory).copied().chain(self.filter.places())
     }
 
     /// How many blocks it has, without the directory.
@@ -132,11 +121,22 @@ impl Run {
             put(out, number);
         }
         self.directory.iter().for_each(|place| out.extend_from_slice(&place.0));
+        self.filter.put(out);
     }
 
-    /// Reads one with its directory.
+    #[cfg(test)]
+    pub(super) fn put_filter(&self, out: &mut Vec<u8>) {
+        self.filter.put(out);
+    }
+
+    #[cfg(test)]
+    pub(super) fn filter_places(&self) -> impl Iterator<Item = Place> {
+        self.filter.places()
+    }
+
+    /// Reads one with its directory. Earlier ones have no filter, and may have any subject.
     pub(super) fn read(
-        reader: &mut Reader<'_>,
+        (reader, has_filter): (&mut Reader<'_>, bool),
         heads: &dyn Heads,
     ) -> Result<Result<Self, Unread>, Malformed> {
         let mut run = Self::new(reader.number()?, Filter::default());
@@ -144,7 +144,10 @@ impl Run {
         for _ in 0..reader.number()? {
             run.directory.push(place(reader)?);
         }
-        Ok(run.read_directory(heads).and_then(|()| run.read_filter(heads)).map(|()| run))
+        if has_filter {
+            run.filter = Filter::read(reader)?;
+        }
+        Ok(run.read_directory(heads).map(|()| run))
     }
 
     fn read_directory(&mut self, heads: &dyn Heads) -> Result<(), Unread> {
@@ -184,7 +187,8 @@ pub(super) struct RunWriter {
 impl RunWriter {
     /// It will have so many subjects at most.
     pub(super) fn new(no: u64, most: u64) -> Self {
-        Self { run: Run::new(no, Filter::new(most)), buffer: Vec::new(), first: Vec::new(), last: Vec::new() }
+        let filter = Filter::new(Hashing::default().hash_one(no), most);
+        Self { run: Run::new(no, filter), buffer: Vec::new(), first: Vec::new(), last: Vec::new() }
     }
 
     /// Adds a subject behind all others.
@@ -237,6 +241,7 @@ impl RunWriter {
             }
         }
         run.directory = directory;
+        run.filter.write(run.no << RUN_SHIFT | FILTER, sink)?;
         Ok((run.records > 0).then_some(run))
     }
 }

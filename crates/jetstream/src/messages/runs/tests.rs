@@ -129,6 +129,11 @@ fn runs_are_what_a_map_is() {
             assert!(!disk.moving || before.iter().all(|place| !disk.used.contains(place)));
             map.retain(|_, numbers| numbers.count > 0);
             assert_eq!(disk.all(&runs), map);
+            for number in 0..40 {
+                let name = format!("a.{number}").into_bytes();
+                let found = find(&runs.all, &name, &disk).expect("all blocks are there");
+                assert_eq!(found.filter(|numbers| numbers.count > 0), map.get(&name).copied(), "{number}");
+            }
         }
     }
 }
@@ -165,5 +170,52 @@ fn every_cut_of_the_list_of_runs_is_refused() {
     runs.put(&mut state);
     for end in 0..state.len() {
         assert!(Runs::read(&state[..end], &disk).is_err(), "cut at {end}");
+    }
+}
+
+/// What servers wrote that had no filters on disk.
+fn without_filters(runs: &Runs) -> Vec<u8> {
+    let mut state = Vec::new();
+    put(&mut state, runs.next);
+    put(&mut state, runs.all.len() as u64);
+    for run in &runs.all {
+        let (mut with, mut filter) = (Vec::new(), Vec::new());
+        run.put(&mut with);
+        run.put_filter(&mut filter);
+        state.extend_from_slice(with.strip_suffix(&*filter).expect("the filter stands behind all else"));
+    }
+    state
+}
+
+#[test]
+fn a_run_without_its_filter_has_all_and_is_written_anew() {
+    let (mut disk, mut records) = (Disk::default(), Records::default());
+    let name = |seq: u64| format!("orders.{seq}").into_bytes();
+    (1..200).for_each(|seq| records.push(&name(seq), Numbers { first: seq, last: seq, count: 1 }));
+    let runs = disk.checkpoint(&Runs::default(), vec![Arc::new(records)]);
+    let filters: Vec<Place> = runs.all[0].filter_places().collect();
+    assert!(filters.len() > 1);
+    let earlier = Runs::read(&without_filters(&runs), &disk).expect("it is read").expect("all is there");
+    disk.blocks.lock().expect("nobody panics with it").retain(|(_, place), _| *place != filters[0].0);
+    let mut state = Vec::new();
+    runs.put(&mut state);
+    let damaged = Runs::read(&state, &disk);
+    let damaged = damaged.expect("it is read").expect("a start reads no filter");
+    let blocks = disk.blocks.lock().expect("nobody panics with it").clone();
+    for (runs, is_earlier) in [(earlier, true), (damaged, false)] {
+        *disk.blocks.lock().expect("nobody panics with it") = blocks.clone();
+        assert_eq!(runs.all[0].has_lost_filter(), is_earlier);
+        for seq in 1..200 {
+            let found = find(&runs.all, &name(seq), &disk).expect("all blocks are there");
+            assert_eq!(found, Some(Numbers { first: seq, last: seq, count: 1 }), "{seq}");
+        }
+        assert!(runs.all[0].has_lost_filter());
+        // Nothing changed, and still the next checkpoint writes it.
+        let before = disk.all(&runs);
+        let anew = disk.checkpoint(&runs, Vec::new());
+        assert!(!anew.all[0].has_lost_filter());
+        assert_eq!(disk.all(&anew), before);
+        assert_eq!(find(&anew.all, b"none", &disk), Ok(None));
+        assert!(!anew.all[0].has_lost_filter(), "all of it is there");
     }
 }
