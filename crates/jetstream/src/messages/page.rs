@@ -11,6 +11,7 @@ use super::{Keep, Links, Messages, Place, Removed, SubjectId, Totals};
 use crate::bytes::Malformed;
 use crate::memory::Budget;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// About what a subject takes in memory.
@@ -84,13 +85,26 @@ impl Messages {
     /// A chunk that is on disk alone, read if it has to be.
     pub(super) fn page(&self, no: u64) -> Arc<Chunk> {
         match &self.cache {
-            Some(cache) => cache.get(no, |heads| self.read(no, heads)),
+            Some(cache) => cache.get(no, |heads| self.read(no, Self::of_chunk(no), heads)),
             None => Arc::new(Chunk::new(no, true)),
         }
     }
 
-    /// Reads what lives of a chunk; `false`: the disk did not give all of it.
-    fn read(&self, no: u64, heads: &dyn Heads) -> (Chunk, bool) {
+    /// The same for whoever asks for one message. The first to ask for one of a chunk has no more than that read.
+    fn page_with(&self, seq: u64) -> Arc<Chunk> {
+        let no = seq / CHUNK;
+        match self.cache.as_ref().filter(|cache| cache.is_first(no)) {
+            Some(cache) => Arc::new(self.read(no, seq..=seq, cache.heads()).0),
+            None => self.page(no),
+        }
+    }
+
+    fn of_chunk(no: u64) -> RangeInclusive<u64> {
+        no * CHUNK..=no * CHUNK + (CHUNK - 1)
+    }
+
+    /// Reads what lives of a chunk between two sequences; `false`: the disk did not give all of it.
+    fn read(&self, no: u64, range: RangeInclusive<u64>, heads: &dyn Heads) -> (Chunk, bool) {
         let mut chunk = Chunk::new(no, true);
         let Some(paged) = self.paged.get(&no) else { return (chunk, true) };
         let mut last: Option<(u64, Entry, Place)> = None;
@@ -98,8 +112,8 @@ impl Messages {
             chunk.push(seq, entry, self.size_of(&entry));
             chunk.set_place(seq, place);
         };
-        let is_whole = heads.read(no * CHUNK, no * CHUNK + (CHUNK - 1), &mut |found| {
-            let is_live = found.seq / CHUNK == no && paged.live.has((found.seq % CHUNK) as u16);
+        let is_whole = heads.read(*range.start(), *range.end(), &mut |found| {
+            let is_live = range.contains(&found.seq) && paged.live.has((found.seq % CHUNK) as u16);
             let Some(id) = is_live.then(|| self.subjects.find(found.subject)).flatten() else { return };
             let before = last.replace((found.seq, Entry::of(found, id), found.place));
             if let Some(before) = before.filter(|(seq, ..)| *seq != found.seq) {
@@ -118,7 +132,7 @@ impl Messages {
     #[cold]
     pub(super) fn in_page<T>(&self, seq: u64, ask: impl FnOnce(&Chunk) -> T) -> Option<T> {
         let paged = self.paged.get(&(seq / CHUNK))?;
-        paged.live.has((seq % CHUNK) as u16).then(|| ask(&self.page(seq / CHUNK)))
+        paged.live.has((seq % CHUNK) as u16).then(|| ask(&self.page_with(seq)))
     }
 
     /// Removes a message of a chunk that is on disk alone.
@@ -381,7 +395,7 @@ impl Messages {
     fn resume_tail(&mut self, tail_no: u64) -> Option<u64> {
         self.count_index();
         let Some(tail) = self.paged.get(&tail_no).cloned() else { return Some(0) };
-        let (chunk, is_whole) = self.read(tail_no, self.cache.as_ref()?.heads());
+        let (chunk, is_whole) = self.read(tail_no, Self::of_chunk(tail_no), self.cache.as_ref()?.heads());
         if !is_whole {
             return None;
         }

@@ -42,6 +42,14 @@ pub trait Heads: Debug + Send + Sync {
     /// # Errors
     /// Why it is not there.
     fn block(&self, no: u64, place: Place, out: &mut Vec<u8>) -> Result<(), Unread>;
+
+    /// The same for a block that may have gone out of use meanwhile: that it is not there is no damage.
+    ///
+    /// # Errors
+    /// Why it is not there.
+    fn look(&self, no: u64, place: Place, out: &mut Vec<u8>) -> Result<(), Unread> {
+        self.block(no, place, out)
+    }
 }
 
 /// What stays in memory of a chunk.
@@ -75,6 +83,8 @@ struct Pages {
     all: HashMap<u64, (Arc<Chunk>, u64)>,
     bytes: usize,
     asked: u64,
+    /// The one of which a single message was asked for last.
+    first: Option<u64>,
 }
 
 impl Cache {
@@ -115,6 +125,13 @@ impl Cache {
             self.drop_page(&mut pages, oldest);
         }
         page
+    }
+
+    /// Whether a chunk is not here, and no other one was asked for a single message since this one was. Whoever goes through messages comes back
+    /// to the same one, and whoever asks for any of them does not.
+    pub(super) fn is_first(&self, no: u64) -> bool {
+        let mut pages = self.pages();
+        !pages.all.contains_key(&no) && pages.first.replace(no) != Some(no)
     }
 
     /// What subjects of all streams may take.
@@ -189,5 +206,64 @@ impl Cold {
         if let Some((seq, place, links)) = last {
             sink(seq, place, links);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::{Keep, Messages, New};
+
+    /// Has all messages, and what was asked for.
+    #[derive(Debug, Default)]
+    struct Asked(Mutex<Vec<(u64, u64)>>);
+
+    impl Heads for Asked {
+        fn read(&self, from: u64, to: u64, sink: &mut dyn FnMut(&Found<'_>)) -> bool {
+            self.0.lock().expect("nobody panics with it").push((from, to));
+            for seq in from.max(1)..=to {
+                sink(&Found {
+                    seq,
+                    time: seq as i64,
+                    subject: b"a",
+                    header_bytes: 0,
+                    body_bytes: 1,
+                    is_kept_forever: false,
+                    is_marker: false,
+                    place: Place::default(),
+                    links: Links::default(),
+                });
+            }
+            true
+        }
+
+        fn block(&self, _: u64, _: Place, _: &mut Vec<u8>) -> Result<(), Unread> {
+            Err(Unread::Damaged)
+        }
+    }
+
+    #[test]
+    fn who_asks_for_one_message_has_one_read() {
+        let (mut messages, asked) =
+            (Messages::new(Keep::Latest { bytes_max: 0 }, 1), Arc::<Asked>::default());
+        messages.set_heads(asked.clone(), Arc::new(Budget::new(64 << 20)));
+        for time in 1..3000 {
+            let new = New {
+                time,
+                subject: b"a",
+                header_bytes: 0,
+                body_bytes: 1,
+                body: [b"x", b""],
+                is_kept_forever: false,
+                is_marker: false,
+            };
+            messages.push(&new);
+        }
+        messages.page_out(0, |_| true);
+        for seq in [5, 2000, 6, 7, 8, CHUNK - 1] {
+            assert_eq!(messages.head(seq).map(|head| (head.seq, head.time)), Some((seq, seq as i64)));
+        }
+        let asked = std::mem::take(&mut *asked.0.lock().expect("nobody panics with it"));
+        assert_eq!(asked, [(5, 5), (2000, 2000), (6, 6), (0, CHUNK - 1)]);
     }
 }
