@@ -3,12 +3,13 @@
 //! Begin with [`Messages`]. Rooms inside: [`entry`] is what is known of one message (32 bytes, and 16 for the place of its body),
 //! `chunk` 1,024 sequences of them, `live` which of these have a message, `paged` the chunks that are on disk alone, `subjects` the table of
 //! subjects with first, last and count, `order` the same by name and `behind` which name a filter can match next, `runs` that table on disk, `changes` what
-//! is not there yet, `loaded` what was looked up there and `evict` what is there alone, `bodies` the bodies in memory, `walk` goes from message to message, `links` those of a subject,
+//! is not there yet, `loaded` what was looked up there, `absent` looks there while others work at the stream, and `evict` what is there alone, `bodies` the bodies in memory, `walk` goes from message to message, `links` those of a subject,
 //! `page` changes between memory and disk, `select` reads by filter.
 //!
 //! Invariants: `count` and `bytes` are those of the live messages; the first sequence is live, or one behind the last where nothing is. Chunks
 //! that are on disk alone come before all others. What lives is known in memory; a link counts where it leads to what lives.
 
+mod absent;
 mod behind;
 mod bodies;
 mod changes;
@@ -29,6 +30,7 @@ mod tests;
 mod walk;
 
 use crate::memory::{Charge, Part};
+pub use absent::Absent;
 use bodies::Bodies;
 use chunk::{CHUNK, Chunk};
 use entry::Entry;

@@ -10,7 +10,7 @@ mod twin;
 
 use super::*;
 use crate::memory::Budget;
-use crate::messages::{Links, Resumed, Selector, TooMany};
+use crate::messages::{Absent, Links, Resumed, Selector, TooMany};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stored::{Had, Sink, place, seq_of};
@@ -70,6 +70,8 @@ struct World {
     in_runs: Option<(Vec<u8>, Vec<u8>, Vec<Place>)>,
     /// The state that was captured, whose table is not written yet.
     captured: Option<Vec<u8>>,
+    /// Subjects that are looked up while others work at the stream.
+    ahead: Option<Absent>,
     budget: Arc<Budget>,
     /// Messages up to here are in the store.
     settled: u64,
@@ -145,6 +147,7 @@ impl World {
             indexed: Vec::new(),
             in_runs: None,
             captured: None,
+            ahead: None,
             budget,
             settled: 0,
             log: Vec::new(),
@@ -207,7 +210,22 @@ impl World {
             _ => self.reads(),
         }
         self.write_table();
+        self.look_ahead();
         self.compare();
+    }
+
+    /// Looks subjects up, or says what was found, however much happened meanwhile.
+    fn look_ahead(&mut self) {
+        match self.ahead.take() {
+            Some(absent) if self.random.chance(16) => self.stream.messages().take_in(absent),
+            Some(absent) if self.random.chance(2) => self.ahead = Some(absent.look_up()),
+            Some(absent) => self.ahead = Some(absent),
+            None if self.random.chance(3) => {
+                let names = SUBJECTS.iter().filter(|_| self.random.chance(3)).map(|name| name.as_bytes());
+                self.ahead = self.stream.messages().absent(names);
+            }
+            None => {}
+        }
     }
 
     fn publish(&mut self) {

@@ -21,7 +21,7 @@ use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::config::PersistMode;
 use dialtone_jetstream::consumer::ConsumerId;
 use dialtone_jetstream::memory::{Charge, Part};
-use dialtone_jetstream::messages::{Body, Freed, Place};
+use dialtone_jetstream::messages::{Absent, Body, Freed, Place};
 use dialtone_jetstream::stream::{BatchLimits, unpack};
 use dialtone_store::{GroupId, Lsn, ReadError};
 use parking_lot::{Mutex, MutexGuard};
@@ -465,6 +465,16 @@ impl Hosted {
         self.shared.damages.note_of(name, self.this.upgrade().map(|this| (this, seq)));
     }
 
+    /// Looks up subjects that are published and on disk alone, so that nobody who waits for the stream waits for that.
+    fn look_ahead(&self, batch: &Batch) -> Option<Absent> {
+        self.group?;
+        let published =
+            batch.messages().filter(|received| Tap::of(received.subscription.sid()) == Some(Tap::Store));
+        let subjects = published.map(|received| received.message.subject);
+        let absent = self.lock().state.machine.messages().absent(subjects);
+        absent.map(Absent::look_up)
+    }
+
     /// Reads a body from the disk. Under the lock of the stream, a place that it has is no other meanwhile.
     ///
     /// # Errors
@@ -492,9 +502,13 @@ impl Hosted {
 
 impl Inlet for Hosted {
     fn take(&self, batch: &Batch, turn: &mut dyn Publish) {
+        let ahead = self.look_ahead(batch);
         self.with(turn, |session| {
             if session.inner.is_gone {
                 return;
+            }
+            if let Some(absent) = ahead {
+                session.inner.state.machine.messages().take_in(absent);
             }
             for received in batch.messages() {
                 match Tap::of(received.subscription.sid()) {

@@ -66,14 +66,31 @@ impl Heads for StoredHeads {
     }
 
     fn block(&self, no: u64, place: Place, out: &mut Vec<u8>) -> Result<(), Unread> {
-        let read = self.heads.block(no, dialtone_store::Place::from_bytes(place.0), out);
-        read.map_err(|error| {
-            self.damages
-                .note(format!("stream {:?}: its table of subjects cannot be read: {error}", self.name));
-            match error {
-                ReadError::Damaged(_) | ReadError::Moved => Unread::Damaged,
-                ReadError::Disk { .. } => Unread::NotNow,
-            }
+        self.read_block(no, place, out).map_err(|error| self.note_unread(&error))
+    }
+
+    fn look(&self, no: u64, place: Place, out: &mut Vec<u8>) -> Result<(), Unread> {
+        self.read_block(no, place, out).map_err(|error| match error {
+            ReadError::Moved => Unread::NotNow,
+            error => self.note_unread(&error),
         })
+    }
+}
+
+impl StoredHeads {
+    fn read_block(&self, no: u64, place: Place, out: &mut Vec<u8>) -> Result<(), ReadError> {
+        self.heads.block(no, dialtone_store::Place::from_bytes(place.0), out)
+    }
+
+    /// Says that a block was not read.
+    fn note_unread(&self, error: &ReadError) -> Unread {
+        let (what, why) = match error {
+            ReadError::Damaged(_) | ReadError::Moved => {
+                ("a part of its table of subjects is made anew, since it cannot be read", Unread::Damaged)
+            }
+            ReadError::Disk { .. } => ("its table of subjects cannot be read", Unread::NotNow),
+        };
+        self.damages.note(format!("stream {:?}: {what}: {error}", self.name));
+        why
     }
 }
