@@ -11,6 +11,7 @@ import os
 import random
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -19,6 +20,9 @@ from pathlib import Path
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StreamConfig
 from nats.js.errors import APIError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import ports
 
 SERVER = os.environ["SERVER"]
 OFFICIAL = "nats-server" in Path(SERVER).name
@@ -30,8 +34,7 @@ KEYS = 12
 class Server:
     def __init__(self, folder):
         self.folder = Path(folder)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = listener.getsockname()[1]
+        self.port = ports.free()
         # The official server acknowledges before it has synced, unless it is told otherwise. Ours has a checkpoint so often.
         sync = "sync_interval: always" if OFFICIAL else "sync_interval: 40ms"
         (self.folder / "server.conf").write_text(f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: "{self.folder}/store"\n {sync} }}\n')

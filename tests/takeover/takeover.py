@@ -8,10 +8,14 @@ import json
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import ports
 
 PATIENCE = 180
 KEY = "s3cr3t-of-the-official-server"
@@ -129,11 +133,7 @@ class Server:
 
     def configure(self):
         """Writes its configuration, with ports that are free at this moment."""
-        ports = []
-        for _ in range(3):
-            with socket.create_server(("127.0.0.1", 0)) as listener:
-                ports.append(listener.getsockname()[1])
-        self.port, self.http, self.mqtt = ports
+        self.port, self.http, self.mqtt = ports.free(), ports.free(), ports.free()
         own = f', key: "{KEY}", cipher: {self.encryption}' if self.encryption else ""
         (self.folder / "server.conf").write_text(
             f'listen: "127.0.0.1:{self.port}"\nhttp: "127.0.0.1:{self.http}"\nserver_name: one\n'

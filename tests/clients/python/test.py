@@ -15,6 +15,9 @@ import nats
 from nats.errors import Error, NoRespondersError
 
 HERE = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(HERE.parent))
+from ports import free
+
 SEED = b"SUAH6HNJ3LG7VOXTLL2XC365TLO5HO3ARUIIAA4FQFQQINOOQBQPBZDMVI"
 
 
@@ -22,10 +25,7 @@ class Server:
     """A server with one of the files of configs/, on a free port of the loopback interface."""
 
     def __init__(self, config, **env):
-        with socket.socket() as probe, socket.socket() as other:
-            probe.bind(("127.0.0.1", 0))
-            other.bind(("127.0.0.1", 0))
-            self.port, self.websocket_port = probe.getsockname()[1], other.getsockname()[1]
+        self.port, self.websocket_port = free(), free()
         self.config, self.env = config, env
         self.url = f"nats://127.0.0.1:{self.port}"
         self.websocket_url = f"ws://127.0.0.1:{self.websocket_port}"
@@ -235,9 +235,7 @@ async def acknowledged():
     page = (HERE.parent.parent / "docs/mesh.md").read_text()
     example = {}
     exec(re.search(r"```text\n(async def subscribe_everywhere.*?)```", page, re.DOTALL)[1], example)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free())
     first = {"FIRST_ROUTE": f"nats://127.0.0.1:{port}"}
     with Server("acknowledged", ROUTE_PORT=port, **first) as one, Server("acknowledged", ROUTE_PORT="-1", **first) as two:
         here, there = await nats.connect(one.url), await nats.connect(two.url)
@@ -256,11 +254,7 @@ async def acknowledged():
 
 async def rebalanced():
     """A rolling restart: clients are handed over to the server that started last. How many go is left open: this library may come back to the other one."""
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(probe.getsockname()[1])
+    ports = [free(), free()]
     first = f"nats://127.0.0.1:{ports[0]}"
     servers = [Server("rebalanced", ROUTE_PORT=str(port), FIRST_ROUTE=first) for port in ports]
 
