@@ -15,7 +15,7 @@ use crate::monitor::{
     accounts, connections, gateways, general, health, jetstream, leafs, routes, subscriptions, varz,
 };
 use crate::node::{Node, Publisher};
-use crate::system::{about, events, publish_event, statsz as figures};
+use crate::system::{about, events, publish_made, statsz as figures};
 use dialtone_broker::account::Account;
 use dialtone_identity::base64;
 use dialtone_subject::{is_valid_filter, set};
@@ -141,8 +141,8 @@ pub(super) fn statsz(publisher: &mut Publisher, message: &Message) {
     };
     if message.reply.is_empty() {
         let (node, turn) = publisher.parts();
-        return publish_event(
-            &node.accounts,
+        return publish_made(
+            node,
             turn,
             &format!("$SYS.SERVER.{}.STATSZ", node.settings.identity.id),
             &answer,

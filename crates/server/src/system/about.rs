@@ -41,6 +41,11 @@ struct Server<'a> {
     time: String,
 }
 
+/// Takes the number of the next message.
+pub(super) fn next_number(node: &Node) -> u64 {
+    node.monitoring.events.fetch_add(1, Ordering::Relaxed) + 1
+}
+
 /// The field `server` of the next message. Each has the next number.
 pub(crate) fn server(node: &Node) -> Value {
     let settings = &node.settings;
@@ -60,7 +65,7 @@ pub(crate) fn server(node: &Node) -> Value {
         feature_flags: feature_flags(&policy.options),
         jetstream: has_jetstream,
         flags: if has_jetstream { JETSTREAM_FLAGS } else { 0 },
-        seq: node.monitoring.events.fetch_add(1, Ordering::Relaxed) + 1,
+        seq: next_number(node),
         time: stamp(SystemTime::now()),
     };
     documents::json(&server)

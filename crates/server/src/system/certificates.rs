@@ -1,6 +1,6 @@
 //! Events about clients' certificates that OCSP finds bad: `$SYS.SERVER.*.OCSP.PEER.>`.
 
-use super::{about, publish_event};
+use super::{about, publish_made};
 use crate::documents::{EventHead, json};
 use crate::node::Node;
 use data_encoding::BASE64;
@@ -24,7 +24,7 @@ pub(crate) fn link_invalid(node: &Node, turn: &mut Turn, link: &[u8], peer: &[u8
         reason,
     };
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.LINK.INVALID", node.settings.identity.id);
-    publish_event(&node.accounts, turn, &subject, &json(&event));
+    publish_made(node, turn, &subject, &json(&event));
 }
 
 /// A client does not come in for its certificate.
@@ -40,7 +40,7 @@ pub(crate) fn certificate_rejected(node: &Node, turn: &mut Turn, kind: &str, pee
         reason: "client not OCSP valid",
     };
     let subject = format!("$SYS.SERVER.{}.OCSP.PEER.CONN.REJECT", node.settings.identity.id);
-    publish_event(&node.accounts, turn, &subject, &json(&event));
+    publish_made(node, turn, &subject, &json(&event));
 }
 
 #[derive(Serialize)]

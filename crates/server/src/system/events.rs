@@ -1,6 +1,6 @@
 //! Who comes and goes: `$SYS.ACCOUNT.*.CONNECT` and its kin. Told in the turn in which it happens.
 
-use super::{about, publish_event, usage};
+use super::{about, publish_event, publish_made, usage};
 use crate::accounts::Accounts;
 use crate::documents::{EventHead, Statistics, Sum, json, nanos};
 use crate::internal::Outgoing;
@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 /// How the account of a leaf node is called that was not let in. The official word.
 const NO_ACCOUNT: &str = "N/A";
-/// How often an account's connections are published while nothing changes. The official figure.
+/// How often an account's connections are published whether they change or not. The official figure.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// A connection took its place in an account; it has so many with it.
@@ -39,20 +39,22 @@ pub(crate) fn connected(node: &Node, turn: &mut Turn, session: &Session, who: &C
     if !node.accounts.has_system() {
         return;
     }
-    let event = Connect {
-        head: EventHead::advisory("client_connect", SystemTime::now()),
-        server: about::server(node),
-        client: client(&node.accounts, &session.profile(), who, None),
+    let event = || {
+        json(&Connect {
+            head: EventHead::advisory("client_connect", SystemTime::now()),
+            server: about::server(node),
+            client: client(&node.accounts, &session.profile(), who, None),
+        })
     };
-    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), &json(&event));
+    publish_event(node, turn, &format!("$SYS.ACCOUNT.{}.CONNECT", who.account), event);
 }
 
 /// A leaf node has come to an account of a server with gateways: other clusters hear of it, as officially.
 pub(crate) fn leaf_connected(node: &Node, turn: &mut Turn, account: &Account) {
     if node.delivery.leads.is_some() && node.accounts.has_system() {
-        let event = LeafConnect { server: about::server(node), acc: &account.name };
+        let event = || json(&LeafConnect { server: about::server(node), acc: &account.name });
         let subject = format!("$SYS.ACCOUNT.{}.LEAFNODE.CONNECT", account.name);
-        publish_event(&node.accounts, turn, &subject, &json(&event));
+        publish_event(node, turn, &subject, event);
     }
 }
 
@@ -68,12 +70,8 @@ pub(crate) fn refused(
         return;
     }
     let event = json(&disconnect(node, session, &client_details(session), reason.text()));
-    publish_event(
-        &node.accounts,
-        turn,
-        &format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", node.settings.identity.id),
-        &event,
-    );
+    let subject = format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", node.settings.identity.id);
+    publish_made(node, turn, &subject, &event);
     report_refusal(turn, account, &event);
 }
 
@@ -150,8 +148,8 @@ pub(crate) fn left(
         return;
     }
     let who = client_details(session);
-    let event = json(&disconnect(node, session, &who, reason.text()));
-    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), &event);
+    let event = || json(&disconnect(node, session, &who, reason.text()));
+    publish_event(node, turn, &format!("$SYS.ACCOUNT.{}.DISCONNECT", who.account), event);
 }
 
 /// The server lets its clients go.
@@ -178,12 +176,9 @@ fn last_words(node: &Node) -> Value {
 fn farewell(node: &Node, what: &'static str, body: fn(&Node) -> Value) {
     node.internal.run(move |executor| {
         let (node, turn) = executor.parts();
-        publish_event(
-            &node.accounts,
-            turn,
-            &format!("$SYS.SERVER.{}.{what}", node.settings.identity.id),
-            &body(node),
-        );
+        publish_event(node, turn, &format!("$SYS.SERVER.{}.{what}", node.settings.identity.id), || {
+            body(node)
+        });
     });
 }
 
@@ -193,16 +188,26 @@ fn changed(node: &Node, turn: &mut Turn, account: &Arc<Account>, connections: u3
         return;
     }
     publish_connections(node, turn, account, connections);
-    let of = account.clone();
-    node.internal.report(account, 0, move |executor| beat(executor, of, connections > 0));
+    if connections <= 1 {
+        let of = account.clone();
+        node.internal.report(account, 0, move |executor| beat(executor, of));
+    }
 }
 
 fn publish_connections(node: &Node, turn: &mut Turn, account: &Account, connections: u32) {
     let name = &account.name;
-    let mut event = self::connections(node, account, connections);
-    publish_event(&node.accounts, turn, &format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &json(&event));
-    event.server = about::server(node);
-    publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &json(&event));
+    // The same event twice, each with the server's next number.
+    let mut told: Option<AccountConnections> = None;
+    for subject in [format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), format!("$SYS.ACCOUNT.{name}.SERVER.CONNS")]
+    {
+        publish_event(node, turn, &subject, || match &mut told {
+            Some(again) => {
+                again.server = about::server(node);
+                json(again)
+            }
+            told => json(told.insert(self::connections(node, account, connections))),
+        });
+    }
 }
 
 /// What is published of an account's connections, also when it is asked for.
@@ -214,12 +219,12 @@ pub(crate) fn connections(node: &Node, account: &Account, connections: u32) -> A
     }
 }
 
-/// Publishes an account's connections again when nothing has changed for a while, as long as it has some.
-fn beat(executor: &mut Executor, account: Arc<Account>, on: bool) {
+/// Publishes an account's connections again and again, as long as it has some.
+fn beat(executor: &mut Executor, account: Arc<Account>) {
     if let Some(timer) = executor.state.heartbeats.remove(&account.id) {
         executor.cancel(timer);
     }
-    if !on {
+    if account.connections() == 0 {
         return;
     }
     let id = account.id;
@@ -229,7 +234,7 @@ fn beat(executor: &mut Executor, account: Arc<Account>, on: bool) {
         if connections > 0 {
             publish_connections(node, turn, &account, connections);
         }
-        beat(executor, account, connections > 0);
+        beat(executor, account);
     });
     executor.state.heartbeats.insert(id, timer);
 }

@@ -102,12 +102,22 @@ pub(crate) fn end(accounts: &Accounts) {
     accounts.all().iter().for_each(|account| account.set_granted_services(Vec::new()));
 }
 
-/// Publishes to the system account what `body` makes, if there is one.
-pub(crate) fn publish_event(accounts: &Accounts, turn: &mut Turn, subject: &str, body: &Value) {
-    if let Some(system) = accounts.system() {
+/// Publishes to the system account what `body` makes, if there is one and anybody gets it: where connections come and go in storms, what is
+/// told of them costs as much as they do. It has its number in any case.
+pub(crate) fn publish_event(node: &Node, turn: &mut Turn, subject: &str, body: impl FnOnce() -> Value) {
+    let Some(system) = node.accounts.system() else { return };
+    if system.maps() || turn.is_awaited(&system, subject.as_bytes()) {
+        publish_made(node, turn, subject, &body());
+    } else {
+        about::next_number(node);
+    }
+}
+
+/// Publishes an event to the system account, if there is one.
+pub(crate) fn publish_made(node: &Node, turn: &mut Turn, subject: &str, event: &Value) {
+    if let Some(system) = node.accounts.system() {
         // Maps with text keys and plain values have no way to fail.
-        let payload = serde_json::to_vec(body).unwrap_or_default();
-        let message = Outgoing::new(subject, payload);
-        message.emit(turn, &system);
+        let payload = serde_json::to_vec(event).unwrap_or_default();
+        Outgoing::new(subject, payload).emit(turn, &system);
     }
 }

@@ -1,6 +1,6 @@
 //! How the server is doing: `$SYS.SERVER.<id>.STATSZ`, often at first and then every ten seconds.
 
-use super::{about, publish_event};
+use super::{about, publish_made};
 use crate::documents::{self, ByKind, Sum, is_default};
 use crate::gateways::{Direction, Gateway, Gateways};
 use crate::jetstream::figures::Whole;
@@ -42,7 +42,7 @@ pub(crate) fn broadcast(executor: &mut Executor) {
     if let Some(clients) = clients {
         event["rebalance"] = json!({ "clients": clients });
     }
-    publish_event(&node.accounts, turn, &format!("$SYS.SERVER.{}.STATSZ", node.settings.identity.id), &event);
+    publish_made(node, turn, &format!("$SYS.SERVER.{}.STATSZ", node.settings.identity.id), &event);
 }
 
 /// How many clients there are, for servers that hand some over to others; `None`: this server takes no part in that.

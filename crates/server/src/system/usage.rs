@@ -1,6 +1,6 @@
 //! What accounts and users used, published at an interval: `$SYS.ACCOUNT.<id>.USAGE`, for billing. Dialtone's own.
 
-use super::{about, publish_event};
+use super::{about, publish_made};
 use crate::connections::Connections;
 use crate::documents::{EventHead, Sum, json, nanos};
 use crate::internal::Timer;
@@ -85,7 +85,7 @@ fn broadcast(executor: &mut Executor, start: SystemTime, then: Then) -> SystemTi
     let (node, turn) = executor.parts();
     for (account, used) in node.connections.usage.take() {
         let record = record(node, &account, &used, (start, end), then);
-        publish_event(&node.accounts, turn, &format!("$SYS.ACCOUNT.{account}.USAGE"), &record);
+        publish_made(node, turn, &format!("$SYS.ACCOUNT.{account}.USAGE"), &record);
     }
     end
 }
