@@ -1,7 +1,7 @@
 //! Subjects that are looked up in runs while others work at the stream: what was found counts where it still has to be so.
 
 use super::paged::{Cache, Found, Heads};
-use super::runs::{Run, Unread, find};
+use super::runs::{Numbers, Run, Unread};
 use super::subjects::Subject;
 use super::{Messages, Place};
 use std::sync::Arc;
@@ -34,11 +34,24 @@ impl Heads for Quiet {
 impl Absent {
     /// Looks them up. What cannot be read is left to whoever asks the stream. May wait for the disk.
     pub fn look_up(mut self) -> Self {
-        for name in self.names.drain(..) {
-            if let Ok(numbers) = find(&self.runs, &name, &self.heads) {
-                self.found.push(Subject::new(name, numbers.unwrap_or_default()));
-            }
+        for run in &self.runs {
+            // Filters of all first: these reads of memory wait for none of the others.
+            let all = self.names.iter().map(|name| run.may_have(name, &self.heads));
+            let mut may_have: Vec<bool> = all.collect();
+            may_have.reverse();
+            self.names.retain_mut(|name| {
+                if !may_have.pop().unwrap_or_default() {
+                    return true;
+                }
+                let found = run.find_in_block(name, &self.heads);
+                if let Ok(Some(numbers)) = found {
+                    self.found.push(Subject::new(std::mem::take(name), numbers));
+                }
+                matches!(found, Ok(None))
+            });
         }
+        let new = self.names.drain(..).map(|name| Subject::new(name, Numbers::default()));
+        self.found.extend(new);
         self
     }
 }

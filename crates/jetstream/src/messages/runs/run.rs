@@ -25,23 +25,77 @@ pub(crate) struct Run {
     /// Where the name begins, in `names`, that a block begins with.
     starts: Vec<u32>,
     names: Vec<u8>,
+    keys: Keys,
     /// Blocks that say where the others are.
     directory: Vec<Place>,
     /// Which subjects are not in it.
     filter: Filter,
 }
 
+/// What names differ by that blocks begin with, as numbers that are in the same order.
+#[derive(Debug, Default)]
+struct Keys {
+    /// Bytes that all of them begin with.
+    common: usize,
+    all: Vec<u64>,
+    /// Each of so many, so that a search reads few lines of memory.
+    some: Vec<u64>,
+}
+
+const KEYS_STEP: usize = if cfg!(debug_assertions) { 2 } else { 64 };
+
+impl Keys {
+    fn new(common: usize, all: Vec<u64>) -> Self {
+        let some = all.iter().step_by(KEYS_STEP).copied().collect();
+        Self { common, all, some }
+    }
+
+    /// Where the first one is that is not less, and the first one that is more.
+    fn range_of(&self, key: u64) -> (usize, usize) {
+        let before = self.some.partition_point(|one| *one < key).saturating_sub(1) * KEYS_STEP;
+        let piece = self.all.get(before..self.all.len().min(before + KEYS_STEP)).unwrap_or_default();
+        let from = before + piece.partition_point(|one| *one < key);
+        if self.all.get(from) != Some(&key) {
+            return (from, from);
+        }
+        (from, from + self.all.get(from..).unwrap_or_default().partition_point(|one| *one == key))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        (self.all.capacity() + self.some.capacity()) * size_of::<u64>()
+    }
+}
+
+/// The bytes of a name behind so many, as a number.
+fn key_of(name: &[u8], common: usize) -> u64 {
+    let mut key = [0; 8];
+    key.iter_mut().zip(name.get(common..).unwrap_or_default()).for_each(|(to, from)| *to = *from);
+    u64::from_be_bytes(key)
+}
+
 impl Run {
     fn new(no: u64, filter: Filter) -> Self {
         let (blocks, starts, names, directory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { no, records: 0, bytes: 0, blocks, starts, names, directory, filter }
+        let keys = Keys::default();
+        Self { no, records: 0, bytes: 0, blocks, starts, names, keys, directory, filter }
     }
 
     /// What it says of a subject, if it says something. May wait for the disk.
     pub(super) fn find(&self, name: &[u8], heads: &dyn Heads) -> Result<Option<Numbers>, Unread> {
-        if !self.filter.may_have(name, (self.no << RUN_SHIFT | FILTER, heads)) {
-            return Ok(None);
-        }
+        if self.may_have(name, heads) { self.find_in_block(name, heads) } else { Ok(None) }
+    }
+
+    /// Whether it may say something of a subject.
+    pub(in super::super) fn may_have(&self, name: &[u8], heads: &dyn Heads) -> bool {
+        self.filter.may_have(name, (self.no << RUN_SHIFT | FILTER, heads))
+    }
+
+    /// What the block says of a subject that would have it.
+    pub(in super::super) fn find_in_block(
+        &self,
+        name: &[u8],
+        heads: &dyn Heads,
+    ) -> Result<Option<Numbers>, Unread> {
         let Some(index) = self.block_of(name) else { return Ok(None) };
         // With what the store reads around it.
         let mut bytes = Vec::with_capacity(BLOCK_BYTES * 2);
@@ -51,7 +105,13 @@ impl Run {
 
     /// The last block that does not begin behind a name.
     pub(super) fn block_of(&self, name: &[u8]) -> Option<usize> {
+        let common = self.keys.common;
+        let shared = name.iter().zip(self.first_name(0)).take(common).take_while(|(one, other)| one == other);
         let (mut from, mut to) = (0, self.blocks.len());
+        if shared.count() == common {
+            // Most names are told apart by what stands in one place.
+            (from, to) = self.keys.range_of(key_of(name, common));
+        }
         while from < to {
             let middle = usize::midpoint(from, to);
             match self.first_name(middle) <= name {
@@ -89,6 +149,7 @@ impl Run {
         (self.blocks.capacity() + self.directory.capacity()) * size_of::<Place>()
             + self.starts.capacity() * size_of::<u32>()
             + self.names.capacity()
+            + self.keys.memory_bytes()
             + self.filter.memory_bytes()
     }
 
@@ -113,6 +174,15 @@ impl Run {
         self.names.extend_from_slice(first);
         self.blocks.push(place);
         Some(())
+    }
+
+    /// All its blocks are known.
+    fn note_keys(&mut self) {
+        // They are sorted: what the first and the last have in common, all have.
+        let last = self.first_name(self.blocks.len().saturating_sub(1));
+        let common = self.first_name(0).iter().zip(last).take_while(|(one, other)| one == other).count();
+        let all = (0..self.blocks.len()).map(|index| key_of(self.first_name(index), common)).collect();
+        self.keys = Keys::new(common, all);
     }
 
     /// Appends what [`Run::read`] reads.
@@ -162,6 +232,7 @@ impl Run {
                 self.add_block(&name, place).ok_or(Unread::Damaged)?;
             }
         }
+        self.note_keys();
         Ok(())
     }
 }
@@ -241,7 +312,26 @@ impl RunWriter {
             }
         }
         run.directory = directory;
+        run.note_keys();
         run.filter.write(run.no << RUN_SHIFT | FILTER, sink)?;
         Ok((run.records > 0).then_some(run))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_where_they_are() {
+        for len in 0..20u64 {
+            let all: Vec<u64> = (0..len).map(|at| at / 3 * 2).collect();
+            let keys = Keys::new(0, all.clone());
+            for key in 0..20 {
+                let from = all.iter().take_while(|one| **one < key).count();
+                let to = all.iter().take_while(|one| **one <= key).count();
+                assert_eq!(keys.range_of(key), (from, to), "{key} of {all:?}");
+            }
+        }
     }
 }
