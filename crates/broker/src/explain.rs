@@ -12,7 +12,7 @@ use crate::peer::{ClientId, Peer};
 use crate::permission;
 use crate::relay::RelayInterest;
 use crate::reserved::{Use, is_reserved};
-use crate::route::{MatchedImports, goes_on_by};
+use crate::route::{MatchedImports, goes_on_by, leads_on};
 use crate::sharing::{Mapping, MappingOutcome, ServiceExport, ServiceImport, StreamImport};
 use crate::subscription::Subscriber;
 use dialtone_identity::permission::{Permissions, ResponseLimits, Ruling};
@@ -154,9 +154,10 @@ pub struct Listeners {
 
 impl Listeners {
     /// Who asks for `subject` in `account` on this server, and may have it.
-    pub fn of(account: &Account, subject: &[u8]) -> Self {
+    pub fn of(account: &Account, subject: &[u8], entry: Entry) -> Self {
         let mut out = Self::default();
-        let here = matching(account, subject).into_iter().filter(|s| !s.0.peer().kind().is_relay());
+        let is_here = |s: &Subscriber| !s.0.peer().kind().is_relay() && leads_on(&s.0, subject, entry);
+        let here = matching(account, subject).into_iter().filter(is_here);
         for Subscriber(subscription) in here {
             let queue = subscription.queue();
             match queue {
@@ -290,7 +291,7 @@ impl Walk {
 impl Place {
     /// A place that nothing leads on from.
     fn end(account: &Arc<Account>, subject: Box<[u8]>, entry: Entry, is_own: bool) -> Self {
-        let listeners = Listeners::of(account, &subject);
+        let listeners = Listeners::of(account, &subject, entry);
         let onward = Onward::of(account, &subject, entry, is_own);
         let account = account.clone();
         Self {

@@ -174,6 +174,13 @@ pub(crate) fn goes_on_by(
         && !subscription.is_needless(account, subject)
 }
 
+/// Whether a subscription leads anywhere with this subject: one inside the server may stand for much, of which this is nothing. To what comes by
+/// a relay it answers itself, since it is the other server that has told of interest.
+pub(crate) fn leads_on(subscription: &Subscription, subject: &[u8], entry: Entry) -> bool {
+    let inlet = subscription.peer().inlet().filter(|_| !entry.from.is_relay());
+    inlet.is_none_or(|inlet| inlet.takes(subscription.sid(), subject))
+}
+
 impl Route {
     /// Works out a route from the account's interest as it is now, and from that of accounts that take it as a stream.
     ///
@@ -216,7 +223,9 @@ impl Route {
                 }
                 return None;
             }
-            let goes = entry.passes_to(peer.kind(), subject) && peer.may_have(subject, subscription.queue());
+            let goes = entry.passes_to(peer.kind(), subject)
+                && peer.may_have(subject, subscription.queue())
+                && leads_on(&subscription, subject, entry);
             goes.then(|| Target::new(subject, subscription)).flatten()
         };
         self.plain.extend(matches.take_plain().filter_map(&mut may));

@@ -441,7 +441,7 @@ impl Account {
     }
 
     /// Makes cached matches stale that subscriptions to `filter` are in.
-    pub(crate) fn forget_matches_of(&self, filter: &[u8]) {
+    pub fn forget_matches_of(&self, filter: &[u8]) {
         self.generations.bump(filter);
     }
 

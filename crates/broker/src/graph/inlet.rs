@@ -34,6 +34,13 @@ pub trait Inlet: Send + Sync {
         None
     }
 
+    /// Whether what it subscribes to by this sid leads anywhere with this very subject: one subscription may stand for much that comes and
+    /// goes. Whoever says something else later than before has [`Account::forget_matches_of`] called. Runs while a route is worked out, and must
+    /// neither wait nor change interest.
+    fn takes(&self, _sid: &[u8], _subject: &[u8]) -> bool {
+        true
+    }
+
     /// Whether it posts what it takes to another thread, which may be quicker than the turn. Such a receiver takes its batch last,
     /// when all outboxes are filled and all receivers that do not are called: what the other thread makes of it comes behind its cause.
     fn posts(&self) -> bool {

@@ -62,7 +62,7 @@ fn explain_counts_receivers_inside() {
     world.subscribe(&client, "a", Some("q"), "1");
     world.subscribe(&echo, "a", Some("q"), "1");
     world.subscribe(&echo, "*", None, "2");
-    let listeners = Listeners::of(&world.account, b"a");
+    let listeners = Listeners::of(&world.account, b"a", dialtone_broker::kind::Entry::OF_SERVER);
     let groups: Vec<_> = listeners.groups.iter().map(|(name, members)| (&**name, *members)).collect();
     assert_eq!((listeners.plain, groups), (1, vec![(&b"q"[..], 2)]));
 }

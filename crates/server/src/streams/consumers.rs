@@ -10,7 +10,7 @@ use super::shared::wall;
 use dialtone_broker::inlet::Publish;
 use dialtone_broker::subscription::Subscription;
 use dialtone_jetstream::api::advisories::Action;
-use dialtone_jetstream::config::{ConsumerConfig, beyond, short_name};
+use dialtone_jetstream::config::{AckPolicy, ConsumerConfig, beyond, short_name};
 use dialtone_jetstream::consumer::{ConsumerId, Info, Prefixes, Start};
 use dialtone_store::{Lsn, Refused, Urgency};
 use std::sync::Arc;
@@ -124,45 +124,80 @@ impl Hosted {
         }
     }
 
-    /// Subscribes where a consumer is asked and acknowledged.
-    fn open_consumer(&self, id: u64, name: &str, config: &ConsumerConfig) -> Vec<Arc<Subscription>> {
+    /// Has a consumer found where it is asked and acknowledged. The subscription that is for it alone, if there is one.
+    fn open_consumer(&self, id: u64, name: &Arc<str>, config: &ConsumerConfig) -> Vec<Arc<Subscription>> {
         self.watch_listeners(id, config);
-        let stream = &*self.name;
-        let mut filters = Vec::new();
-        // One that sends answers that it does.
-        filters.push((Tap::Pull(id), format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}")));
-        if let Some(domain) = &self.shared.domain {
-            filters.push((Tap::Pull(id), format!("$JS.{domain}.API.CONSUMER.MSG.NEXT.{stream}.{name}")));
+        self.name_consumer(id, name, config);
+        match beyond::dead_letter(config) {
+            Some(_) => self.subscribe(&[(Tap::Letter(id), Prefixes::letter(&self.name, name, "*"))]),
+            None => Vec::new(),
         }
-        let second = self.with_account(name);
-        if config.flow_control {
-            filters.push((Tap::FlowControl(id), format!("$JS.FC.{stream}.{name}.>")));
-            // Nobody is asked in this form, where it is not made.
-            if self.shared.forms.acks_v2 {
-                filters.push((Tap::FlowControl(id), format!("$JS.FC.{second}.>")));
-            }
-        }
-        if config.ack_policy != dialtone_jetstream::config::AckPolicy::None {
-            filters.push((Tap::Ack(id), format!("$JS.ACK.{stream}.{name}.*.*.*.*.*")));
-            // What was delivered before the flag was taken back is acknowledged, too.
-            filters.push((Tap::Ack(id), format!("$JS.ACK.{second}.*.*.*.*.>")));
-        }
-        if beyond::dead_letter(config).is_some() {
-            filters.push((Tap::Letter(id), Prefixes::letter(stream, name, "*")));
-        }
-        self.subscribe(&filters)
     }
 
-    /// The names in subjects that have domain and account, too.
-    fn with_account(&self, consumer: &str) -> String {
+    /// Has a consumer found where it is asked and acknowledged, as its configuration says.
+    fn name_consumer(&self, id: u64, name: &Arc<str>, config: &ConsumerConfig) {
+        let stream = &*self.name;
+        // One that sends answers that it does.
+        self.tap_all(Tap::Pull, "$JS.API.CONSUMER.MSG.NEXT.", stream, "");
+        if let Some(domain) = &self.shared.domain {
+            self.tap_all(Tap::Pull, &format!("$JS.{domain}.API.CONSUMER.MSG.NEXT."), stream, "");
+        }
+        // Nobody is asked in the second form, where it is not made.
+        if config.flow_control
+            && self.tap_all(Tap::FlowControl, "$JS.FC.", stream, ".>")
+            && self.shared.forms.acks_v2
+        {
+            self.tap_all(Tap::FlowControl, "$JS.FC.", &self.with_account(), ".>");
+        }
+        // What was delivered before the flag was taken back is acknowledged, too.
+        if config.ack_policy != AckPolicy::None && self.tap_all(Tap::Ack, "$JS.ACK.", stream, ".*.*.*.*.*") {
+            self.tap_all(Tap::Ack, "$JS.ACK.", &self.with_account(), ".*.*.*.*.>");
+        }
+        self.names.add(name, id, config);
+        self.forget_routes(name);
+    }
+
+    /// Subscribes for all consumers where they are asked: `before`, a stream, a consumer, `behind`. False if that is done.
+    fn tap_all(&self, tap: fn(u64) -> Tap, before: &str, stream: &str, behind: &str) -> bool {
+        let filter = format!("{before}{stream}.*{behind}");
+        let is_it = |(known, _): &(Box<str>, Arc<Subscription>)| **known == *filter;
+        if self.names.taps.lock().iter().any(is_it) {
+            return false;
+        }
+        let at = before.matches('.').count() + stream.matches('.').count() + 1;
+        let subscribed = self.subscribe(&[(tap(at as u64), filter.clone())]);
+        let subscribed = subscribed.into_iter().map(|subscription| (filter.clone().into(), subscription));
+        self.names.taps.lock().extend(subscribed);
+        true
+    }
+
+    /// A consumer is there, or gone: whoever asked it before looks again.
+    fn forget_routes(&self, name: &str) {
+        let Some(account) = self.account() else { return };
+        let (stream, domain) = (&*self.name, self.shared.domain.as_deref());
+        let domain = domain.map(|domain| format!("$JS.{domain}.API.CONSUMER.MSG.NEXT.{stream}.{name}"));
+        let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}");
+        for filter in [next].into_iter().chain(domain).chain(["$JS.ACK.>", "$JS.FC.>"].map(str::to_owned)) {
+            account.forget_matches_of(filter.as_bytes());
+        }
+    }
+
+    /// A consumer is gone.
+    fn forget_name(&self, name: &str) {
+        self.names.remove(name);
+        self.forget_routes(name);
+    }
+
+    /// The names in subjects that have domain and account, too, before that of the consumer.
+    fn with_account(&self) -> String {
         let account = self.account().map(|account| short_name(&account.name)).unwrap_or_default();
-        format!("{}.{account}.{}.{consumer}", self.shared.domain.as_deref().unwrap_or("_"), self.name)
+        format!("{}.{account}.{}", self.shared.domain.as_deref().unwrap_or("_"), self.name)
     }
 
     /// What the subjects begin with that a consumer makes.
     fn prefixes(&self, consumer: &str) -> Prefixes {
         match self.shared.forms.acks_v2 {
-            true => Prefixes::with_account(&self.with_account(consumer)),
+            true => Prefixes::with_account(&format!("{}.{consumer}", self.with_account())),
             false => Prefixes::new(&self.name, consumer),
         }
     }
@@ -201,7 +236,7 @@ fn create(
         false => session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?,
     };
     let prefixes = session.hosted.prefixes(meta.name());
-    let taps = session.hosted.open_consumer(id, name, &meta.config);
+    let taps = session.hosted.open_consumer(id, &meta.name, &meta.config);
     let (now, is_push, paused) = (session.now, !meta.config.is_pull(), meta.config.pause_until);
     let id = session.inner.state.begin_consumer(meta, prefixes, now);
     if let Some(held) = session.inner.state.consumers.about_mut(id) {
@@ -238,6 +273,7 @@ fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> 
             let filter = Prefixes::letter(&session.hosted.name, meta.name(), "*");
             held.taps.extend(session.hosted.subscribe(&[(Tap::Letter(id.0), filter)]));
         }
+        session.hosted.name_consumer(id.0, &meta.name, &meta.config);
         held.meta = meta;
     }
     session.consumers(id, |consumers, ctx| {
@@ -267,6 +303,7 @@ pub(super) fn end(session: &mut Session<'_>, id: ConsumerId) {
     let Some((mut machine, held)) = session.inner.state.end_consumer(id) else { return };
     advisories::consumer_acted(session, held.meta.name(), Action::Delete);
     session.hosted.listeners.forget(id.0);
+    session.hosted.forget_name(held.meta.name());
     session.hosted.unsubscribe(&held.taps);
     session.consumers(id, |_, ctx| machine.deleted(ctx));
     session.inner.state.settle_all();

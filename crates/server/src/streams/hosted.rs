@@ -7,6 +7,7 @@ use super::backlog::Backlog;
 use super::batches::Open;
 use super::emitter::{Noted, NotedAdvisory};
 use super::interest::Listeners;
+use super::names::Names;
 use super::quota::{self, Quota};
 use super::reading::Ahead;
 use super::session::Session;
@@ -49,13 +50,13 @@ pub(super) enum Tap {
     Store,
     /// Requests for messages by sequence or subject.
     Direct,
-    /// Requests to a consumer.
+    /// Requests to consumers, each named by the token of this number.
     Pull(u64),
-    /// Acknowledgements of a consumer.
+    /// Acknowledgements, in the same way.
     Ack(u64),
-    /// Answers to flow control.
+    /// Answers to flow control, in the same way.
     FlowControl(u64),
-    /// Answers of those who store dead letters.
+    /// Answers of those who store the dead letters of a consumer.
     Letter(u64),
     /// What an origin delivers, by the number of the attempt.
     Origin(u64),
@@ -200,6 +201,7 @@ pub(crate) struct Hosted {
     pub(super) taps: Mutex<Vec<Arc<Subscription>>>,
     pub(super) flags: Flags,
     pub(super) listeners: Listeners,
+    pub(super) names: Names,
     pub(super) this: Weak<Hosted>,
 }
 
@@ -255,6 +257,7 @@ impl Hosted {
             taps: Mutex::default(),
             flags: Flags::default(),
             listeners: Listeners::default(),
+            names: Names::default(),
             this: this.clone(),
         })
     }
@@ -418,6 +421,7 @@ impl Hosted {
         } else {
             let mut taps = std::mem::take(&mut *self.taps.lock());
             taps.extend(self.lock().state.consumer_taps());
+            taps.extend(self.names.taps.lock().drain(..).map(|(_, tap)| tap));
             self.unsubscribe(&taps);
             self.close_origins();
         }
@@ -514,9 +518,9 @@ impl Inlet for Hosted {
                 match Tap::of(received.subscription.sid()) {
                     Some(Tap::Store) => session.store(&received.message, received.traced),
                     Some(Tap::Direct) => direct::answer(session, &received.message),
-                    Some(Tap::Pull(id)) => session.pull(id, &received.message),
-                    Some(Tap::Ack(id)) => session.acknowledge(id, &received.message),
-                    Some(Tap::FlowControl(id)) => session.flow_control(id, &received),
+                    Some(tap @ (Tap::Pull(_) | Tap::Ack(_) | Tap::FlowControl(_))) => {
+                        session.tell_consumer(tap, &received);
+                    }
                     Some(Tap::Letter(id)) => letters::answered(session, id, &received.message),
                     Some(Tap::Origin(number)) => sourcing::delivered(session, number, &received.message),
                     Some(Tap::Answer(number)) => sourcing::answered(session, number, &received.message),

@@ -28,6 +28,7 @@ mod letters;
 mod loading;
 mod memory;
 mod meta;
+mod names;
 mod quota;
 mod reading;
 mod record;

@@ -50,6 +50,15 @@ impl Inlet for Door {
         self.0.upgrade()?.account()
     }
 
+    fn takes(&self, sid: &[u8], subject: &[u8]) -> bool {
+        match Tap::of(sid) {
+            Some(tap @ (Tap::Pull(_) | Tap::Ack(_) | Tap::FlowControl(_))) => {
+                self.0.upgrade().is_some_and(|hosted| hosted.names.find(tap, subject).is_some())
+            }
+            _ => true,
+        }
+    }
+
     fn stream(&self, sid: &[u8]) -> Option<Box<str>> {
         let hosted = self.0.upgrade()?;
         (Tap::of(sid) == Some(Tap::Store)).then(|| hosted.name.clone())

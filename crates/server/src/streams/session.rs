@@ -3,7 +3,7 @@
 use super::backlog::Later;
 use super::due::Due;
 use super::emitter::{Emitter, NotedAdvisory, emit_plain, emit_status};
-use super::hosted::{Hosted, Inner, signed};
+use super::hosted::{Hosted, Inner, Tap, signed};
 use super::quota;
 use super::reading::{Ahead, READ_BYTES_MAX};
 use super::record::Record;
@@ -293,6 +293,23 @@ impl Session<'_> {
         self.inner.waiting = waiting;
     }
 
+    /// Something comes for a consumer.
+    pub(super) fn tell_consumer(&mut self, tap: Tap, received: &Received<'_>) {
+        let message = &received.message;
+        match (self.hosted.names.find(tap, message.subject), tap, message.reply) {
+            (Some(id), Tap::Pull(_), _) => self.pull(id, message),
+            (Some(id), Tap::Ack(_), _) => self.acknowledge(id, message),
+            (Some(id), ..) => self.flow_control(id, received),
+            // Another server could not know that there is none.
+            (None, _, Some(reply)) if received.publisher.kind.is_relay() => {
+                let mut head = Vec::new();
+                header::no_responders(&mut head, message.subject);
+                emit_status(self.turn, self.account, (reply, None), &head);
+            }
+            (None, ..) => {}
+        }
+    }
+
     /// A client asks a consumer for messages.
     pub(super) fn pull(&mut self, id: u64, message: &Message<'_>) {
         let Some(reply) = message.reply else { return };
@@ -308,7 +325,7 @@ impl Session<'_> {
     }
 
     /// A client says that it keeps up.
-    pub(super) fn flow_control(&mut self, id: u64, received: &Received<'_>) {
+    fn flow_control(&mut self, id: u64, received: &Received<'_>) {
         let message = &received.message;
         let number = |name: &[u8]| {
             let value = header::value(message.headers(), name)?;
