@@ -82,8 +82,8 @@ fn stream_holds(request: &StreamRequest) {
 struct One<'a>(Option<(&'a str, &'a ConsumerConfig)>);
 
 impl Consumers for One<'_> {
-    fn by_name(&self, name: &str) -> Option<&ConsumerConfig> {
-        self.0.filter(|(known, _)| *known == name).map(|(_, config)| config)
+    fn by_name(&self, name: &str) -> Option<ConsumerConfig> {
+        self.0.filter(|(known, _)| *known == name).map(|(_, config)| config.clone())
     }
 
     fn for_each(&self, each: &mut dyn FnMut(&str, &ConsumerConfig)) {

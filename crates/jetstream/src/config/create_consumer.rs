@@ -32,7 +32,7 @@ pub enum Naming<'a> {
 /// The consumers of a stream, as far as another one has to fit beside them.
 pub trait Consumers {
     /// The one of a name.
-    fn by_name(&self, name: &str) -> Option<&ConsumerConfig>;
+    fn by_name(&self, name: &str) -> Option<ConsumerConfig>;
     /// Calls `each` for all, in no order.
     fn for_each(&self, each: &mut dyn FnMut(&str, &ConsumerConfig));
     /// How many count towards limits: all but those by which other streams take messages.
@@ -78,7 +78,7 @@ pub fn create_consumer(
         ConsumerCreation::New { .. } => None,
         ConsumerCreation::Update { name, .. } => consumers.by_name(name),
     };
-    beyond::check_consumer(config, old, stream)?;
+    beyond::check_consumer(config, old.as_ref(), stream)?;
     unsupported::check_consumer(config)?;
     Ok(creation)
 }
@@ -142,7 +142,7 @@ pub(super) fn official_consumer(
     let mut config = request.config.clone();
     let known = |config: &ConsumerConfig| {
         let name = if config.durable_name.is_empty() { &config.name } else { &config.durable_name };
-        consumers.by_name(name).filter(|_| !name.is_empty()).map(|existing| (name.clone(), existing.clone()))
+        consumers.by_name(name).filter(|_| !name.is_empty()).map(|existing| (name.clone(), existing))
     };
     // A pause changes by its own request alone.
     if let Some((_, existing)) = known(&config) {

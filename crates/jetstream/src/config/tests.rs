@@ -23,8 +23,8 @@ struct World {
 struct Consumed(BTreeMap<String, ConsumerConfig>);
 
 impl Consumers for Consumed {
-    fn by_name(&self, name: &str) -> Option<&ConsumerConfig> {
-        self.0.get(name)
+    fn by_name(&self, name: &str) -> Option<ConsumerConfig> {
+        self.0.get(name).cloned()
     }
 
     fn for_each(&self, each: &mut dyn FnMut(&str, &ConsumerConfig)) {

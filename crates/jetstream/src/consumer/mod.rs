@@ -31,7 +31,7 @@ mod settings;
 mod snapshot;
 mod state;
 mod stream_log;
-pub(crate) mod varint;
+pub mod varint;
 mod waiting;
 
 #[cfg(test)]

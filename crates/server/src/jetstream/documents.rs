@@ -121,7 +121,8 @@ fn priority_group(group: PriorityGroupInfo) -> PriorityGroupState {
 
 /// A consumer; a list shows less of its metadata.
 pub(crate) fn consumer(stream: &str, shown: Shown, is_listed: bool) -> ConsumerInfo {
-    let Shown { meta: ConsumerMeta { mut config, created, name, .. }, info } = shown;
+    let Shown { meta, info } = shown;
+    let (mut config, ConsumerMeta { created, name, .. }) = (meta.config(), meta);
     if !is_listed {
         config.metadata = shown_metadata(&config.metadata);
     }

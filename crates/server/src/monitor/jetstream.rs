@@ -159,7 +159,7 @@ fn stream_detail(node: &Node, hosted: &Hosted, options: &JszOptions) -> StreamDe
     let (shown, _) = documents::stream(hosted, &details);
     let is_asked_for = options.consumers || options.direct_consumers;
     let consumers = if is_asked_for { hosted.shown_consumers() } else { Vec::new() };
-    let (direct, own): (Vec<_>, Vec<_>) = consumers.into_iter().partition(|shown| shown.meta.config.direct);
+    let (direct, own): (Vec<_>, Vec<_>) = consumers.into_iter().partition(|shown| shown.meta.common().direct);
     let consumer = |shown| {
         let consumer = documents::consumer(&hosted.name, shown, true);
         ConsumerInfo { config: consumer.config.filter(|_| options.config), ..consumer }

@@ -66,7 +66,7 @@ impl State {
         for held in self.consumers_by_name() {
             let id = self.consumer_id(held.meta.name());
             let Some(machine) = id.and_then(|id| self.consumers.get(id)) else { continue };
-            let mut config = held.meta.config.clone();
+            let mut config = held.meta.config();
             config.name = held.meta.name().to_owned();
             let entry = ConsumerEntry { config: Some(config), state: Some(machine.archived(last)) };
             consumers.push((held.meta.name().to_owned(), entry));

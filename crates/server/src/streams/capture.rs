@@ -12,6 +12,8 @@ use std::sync::Arc;
 /// The version of what is written here; the second has the runs of the table of subjects behind all else.
 const VERSION: u8 = 1;
 const WITH_RUNS: u8 = 2;
+/// Added where consumers are written packed.
+const PACKED: u8 = 4;
 
 /// Where the heads of a stream's messages are read, and what they may take in memory.
 pub(super) type HeadsAndBudget = (Arc<dyn Heads>, Arc<Budget>);
@@ -27,7 +29,7 @@ impl State {
 
     /// The same, with what there is of the messages.
     pub(super) fn capture_as(&self, whole: Whole, out: &mut Vec<u8>) {
-        out.push(if whole == Whole::Runs { WITH_RUNS } else { VERSION });
+        out.push(PACKED + if whole == Whole::Runs { WITH_RUNS } else { VERSION });
         put_part(out, |out| out.extend_from_slice(&self.meta.encode()));
         put_part(out, |out| self.machine.snapshot(whole, out));
         out.extend_from_slice(&self.next_consumer().to_le_bytes());
@@ -35,7 +37,7 @@ impl State {
         out.extend_from_slice(&(self.shown_consumers() as u64).to_le_bytes());
         let by_name = self.consumers.by_name(None).map(|(_, id)| id);
         let all = by_name.filter_map(|id| self.consumers.get(id).zip(self.consumers.about(id)));
-        let all = all.filter(|(_, held)| !held.meta.config.direct);
+        let all = all.filter(|(_, held)| !held.meta.common().direct);
         for (machine, held) in all {
             put_part(out, |out| out.extend_from_slice(&held.meta.encode()));
             put_part(out, |out| machine.snapshot(out));
@@ -86,16 +88,19 @@ impl Returning {
     /// It is not known.
     pub(super) fn new(bytes: &[u8], payload_max: u32, heads: HeadsAndBudget) -> Result<Self, Unreadable> {
         let (&version, mut rest) = bytes.split_first().ok_or(Unreadable)?;
+        let (version, is_packed) = (version & !PACKED, version & PACKED != 0);
         if version != VERSION && version != WITH_RUNS {
             return Err(Unreadable);
         }
+        let decode: fn(&[u8]) -> Result<ConsumerMeta, Unreadable> =
+            if is_packed { ConsumerMeta::decode } else { ConsumerMeta::decode_old };
         let meta = StreamMeta::decode(part(&mut rest)?)?;
         let settings = settings::stream(&meta.config, payload_max);
         let snapshot = part(&mut rest)?;
         let next_consumer = number(&mut rest)?;
         let mut consumers = Vec::new();
         for _ in 0..number(&mut rest)? {
-            let meta = ConsumerMeta::decode(part(&mut rest)?)?;
+            let meta = decode(part(&mut rest)?)?;
             consumers.push((meta, part(&mut rest)?.to_vec()));
         }
         if version == VERSION && !rest.is_empty() {
@@ -151,7 +156,7 @@ impl Returning {
         };
         let mut state = State::of(self.meta, machine, self.next_consumer);
         for (meta, snapshot) in self.consumers {
-            let settings = settings::consumer(&meta.config, &state.meta.config, self.payload_max);
+            let settings = settings::consumer(&meta.config(), &state.meta.config, self.payload_max);
             let prefixes = Prefixes::new(&state.meta.config.name, meta.name());
             let log = view(&state.machine, u64::MAX);
             let id = ConsumerId(meta.id);

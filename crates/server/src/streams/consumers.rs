@@ -2,6 +2,7 @@
 
 use super::advisories;
 use super::hosted::{Hosted, Tap};
+use super::kept::KeptConfig;
 use super::meta::ConsumerMeta;
 use super::record::Record;
 use super::session::Session;
@@ -100,25 +101,26 @@ impl Hosted {
     /// Names of the consumers, sorted, without those by which other streams take messages.
     pub(crate) fn consumer_names(&self) -> Vec<String> {
         let inner = self.lock();
-        let shown = inner.state.consumers_by_name().filter(|held| !held.meta.config.direct);
+        let shown = inner.state.consumers_by_name().filter(|held| !held.meta.common().direct);
         shown.map(|held| held.meta.name().to_owned()).collect()
     }
 
     /// Subscribes where the consumers are asked that the log has.
     pub(super) fn open_consumers(&self) {
-        let all: Vec<(u64, Arc<str>, ConsumerConfig)> = {
-            let inner = self.lock();
-            let all = inner.state.consumers_by_name().map(|held| &held.meta);
-            all.map(|meta| (meta.id, meta.name.clone(), meta.config.clone())).collect()
-        };
-        for (id, name, config) in all {
+        // One after the other: there may be very many.
+        let all: Vec<ConsumerId> = self.lock().state.consumers.by_name(None).map(|(_, id)| id).collect();
+        for id in all {
+            let (name, config) = match self.lock().state.consumers.about(id) {
+                Some(held) => (held.meta.name.clone(), held.meta.config()),
+                None => continue,
+            };
             let prefixes = self.prefixes(&name);
-            self.lock().state.consumers.with(ConsumerId(id), |machine| machine.set_prefixes(prefixes));
-            let taps = self.open_consumer(id, &name, &config);
+            self.lock().state.consumers.with(id, |machine| machine.set_prefixes(prefixes));
+            let taps = self.open_consumer(id.0, &name, &config);
             if !config.is_pull() {
-                self.look_at(id);
+                self.look_at(id.0);
             }
-            if let Some(held) = self.lock().state.consumers.about_mut(ConsumerId(id)) {
+            if let Some(held) = self.lock().state.consumers.about_mut(id) {
                 held.taps = taps;
             }
         }
@@ -229,15 +231,16 @@ fn create(
     let settings = settings::consumer(&config, &state.meta.config, state.payload_max());
     let start = Start::of(&settings, &state.view());
     let id = state.next_consumer();
-    let meta = ConsumerMeta { id, created: session.now, start, name: name.into(), config };
+    let kept = KeptConfig::of(config.clone(), name);
+    let meta = ConsumerMeta { id, created: session.now, start, name: name.into(), kept };
     // Another stream that takes messages asks again after a restart, from where it is.
-    let upto = match meta.config.direct {
+    let upto = match config.direct {
         true => None,
         false => session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?,
     };
     let prefixes = session.hosted.prefixes(meta.name());
-    let taps = session.hosted.open_consumer(id, &meta.name, &meta.config);
-    let (now, is_push, paused) = (session.now, !meta.config.is_pull(), meta.config.pause_until);
+    let taps = session.hosted.open_consumer(id, &meta.name, &config);
+    let (now, is_push, paused) = (session.now, !config.is_pull(), config.pause_until);
     let id = session.inner.state.begin_consumer(meta, prefixes, now);
     if let Some(held) = session.inner.state.consumers.about_mut(id) {
         held.taps = taps;
@@ -252,28 +255,30 @@ fn create(
 
 fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> Result<Option<Lsn>, Refused> {
     let Some(held) = session.inner.state.consumers.about(id) else { return Ok(None) };
-    if held.meta.config == config {
+    let old = held.meta.config();
+    if old == config {
         return Ok(None);
     }
-    let is_paused_anew = held.meta.config.pause_until != config.pause_until;
+    let is_paused_anew = old.pause_until != config.pause_until;
     let listens_to = |config: &ConsumerConfig| (config.deliver_subject.clone(), config.deliver_group.clone());
-    let has_moved = listens_to(&held.meta.config) != listens_to(&config);
-    let meta = ConsumerMeta { config, ..held.meta.clone() };
-    let pause = is_paused_anew.then(|| (meta.name().to_owned(), meta.config.pause_until));
+    let has_moved = listens_to(&old) != listens_to(&config);
+    let kept = KeptConfig::of(config.clone(), held.meta.name());
+    let meta = ConsumerMeta { kept, ..held.meta.clone() };
+    let pause = is_paused_anew.then(|| (meta.name().to_owned(), config.pause_until));
     let upto = session.log_record(Record::Consumer(&meta.encode()), Urgency::Ordinary)?;
     let state = &mut session.inner.state;
-    let settings = settings::consumer(&meta.config, &state.meta.config, state.payload_max());
+    let settings = settings::consumer(&config, &state.meta.config, state.payload_max());
     let before = state.consumers.get(id).map(|machine| machine.filters().clone());
     if has_moved {
-        session.hosted.watch_listeners(id.0, &meta.config);
+        session.hosted.watch_listeners(id.0, &config);
     }
     if let Some(held) = state.consumers.about_mut(id) {
         let has_letters = |config| beyond::dead_letter(config).is_some();
-        if has_letters(&meta.config) && !has_letters(&held.meta.config) {
+        if has_letters(&config) && !has_letters(&old) {
             let filter = Prefixes::letter(&session.hosted.name, meta.name(), "*");
             held.taps.extend(session.hosted.subscribe(&[(Tap::Letter(id.0), filter)]));
         }
-        session.hosted.name_consumer(id.0, &meta.name, &meta.config);
+        session.hosted.name_consumer(id.0, &meta.name, &config);
         held.meta = meta;
     }
     session.consumers(id, |consumers, ctx| {
@@ -291,7 +296,7 @@ fn update(session: &mut Session<'_>, id: ConsumerId, config: ConsumerConfig) -> 
 
 /// Ends a consumer. Where the log ends that says so.
 pub(super) fn delete(session: &mut Session<'_>, id: ConsumerId) -> Option<Lsn> {
-    let is_logged = session.inner.state.consumers.about(id).is_some_and(|held| !held.meta.config.direct);
+    let is_logged = session.inner.state.consumers.about(id).is_some_and(|held| !held.meta.common().direct);
     let record = Record::Gone(&id.0.to_le_bytes());
     let upto = if is_logged { session.log_record(record, Urgency::FreesRoom).ok().flatten() } else { None };
     end(session, id);

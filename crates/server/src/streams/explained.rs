@@ -70,7 +70,7 @@ impl Hosted {
     }
 
     fn consuming(&self, machine: &Consumer, held: &Held) -> Consuming {
-        let config = &held.meta.config;
+        let config = &held.meta.config();
         let is_paused = config.pause_until.is_some_and(|until| until.unix_nanos() > wall());
         let is_alone = !config.is_pull() && !self.listeners.is_met(machine.id().0);
         let idle = match (is_paused, is_alone) {

@@ -4,6 +4,7 @@
 //! when it is dropped.
 
 use super::hosted::{Hosted, signed};
+use super::kept::KeptConfig;
 use super::meta::{ConsumerMeta, StreamMeta};
 use super::quota::{self, Quota};
 use super::record::Record;
@@ -213,7 +214,8 @@ impl Loading {
         let id = state.next_consumer();
         let start = Start { next: archived.delivered.stream_seq.saturating_add(1), first: Vec::new() };
         let created = created.unwrap_or_else(wall);
-        let meta = ConsumerMeta { id, created, start, name: name.into(), config };
+        let kept = KeptConfig::of(config, name);
+        let meta = ConsumerMeta { id, created, start, name: name.into(), kept };
         let encoded = meta.encode();
         let snapshot = state.place_consumer(meta, archived, wall());
         let progress = [&id.to_le_bytes()[..], &snapshot].concat();

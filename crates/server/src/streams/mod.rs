@@ -24,6 +24,7 @@ mod fast;
 mod hosted;
 mod index;
 mod interest;
+mod kept;
 mod letters;
 mod loading;
 mod memory;

@@ -9,6 +9,8 @@ pub(super) enum Record<'a> {
     Changes(&'a [u8]),
     /// A `StreamMeta`.
     Stream(&'a [u8]),
+    /// The same as [`Self::Consumer`], as older servers wrote it.
+    OldConsumer(&'a [u8]),
     /// A `ConsumerMeta`: one that begins or has another configuration.
     Consumer(&'a [u8]),
     /// A consumer is gone: its number.
@@ -28,7 +30,8 @@ impl<'a> Record<'a> {
             Self::Proposal(bytes) => (1, bytes),
             Self::Changes(bytes) => (2, bytes),
             Self::Stream(bytes) => (3, bytes),
-            Self::Consumer(bytes) => (4, bytes),
+            Self::OldConsumer(bytes) => (4, bytes),
+            Self::Consumer(bytes) => (6, bytes),
             Self::Gone(bytes) => (5, bytes),
             Self::Progress(bytes) => (16, bytes),
             Self::Loading => (17, &[][..]),
@@ -45,7 +48,8 @@ impl<'a> Record<'a> {
             1 => Self::Proposal(bytes),
             2 => Self::Changes(bytes),
             3 => Self::Stream(bytes),
-            4 => Self::Consumer(bytes),
+            4 => Self::OldConsumer(bytes),
+            6 => Self::Consumer(bytes),
             5 => Self::Gone(bytes),
             16 => Self::Progress(bytes),
             17 => Self::Loading,
@@ -65,7 +69,8 @@ mod tests {
             Record::Proposal(b"p"),
             Record::Changes(b""),
             Record::Stream(b"{}"),
-            Record::Consumer(b"{}"),
+            Record::OldConsumer(b"{}"),
+            Record::Consumer(b"p"),
             Record::Gone(b"\x01"),
             Record::Progress(b"\x01\x02"),
             Record::Loading,

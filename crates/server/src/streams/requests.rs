@@ -110,12 +110,12 @@ impl Hosted {
     pub(crate) fn consumer_configs(&self) -> Vec<(String, ConsumerConfig)> {
         let inner = self.lock();
         let all = inner.state.consumers_by_name();
-        all.map(|held| (held.meta.name().to_owned(), held.meta.config.clone())).collect()
+        all.map(|held| (held.meta.name().to_owned(), held.meta.config())).collect()
     }
 
     /// The configuration of a consumer.
     pub(crate) fn consumer_config(&self, name: &str) -> Option<ConsumerConfig> {
-        self.lock().state.consumer(name).map(|held| held.meta.config.clone())
+        self.lock().state.consumer(name).map(|held| held.meta.config())
     }
 
     /// Ends the pin of a consumer's priority group.

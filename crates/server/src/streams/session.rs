@@ -356,7 +356,7 @@ impl Session<'_> {
     ) -> T {
         let Inner { state, backlog, noted, scratch, .. } = &mut *self.inner;
         let State { consumers, machine, changes, unlogged, committed, .. } = state;
-        let is_logged = consumers.about(id).is_none_or(|held| !held.meta.config.direct);
+        let is_logged = consumers.about(id).is_none_or(|held| !held.meta.common().direct);
         let changes = if is_logged {
             changes
         } else {

@@ -46,12 +46,12 @@ pub(crate) struct State {
 }
 
 impl config::Consumers for State {
-    fn by_name(&self, name: &str) -> Option<&ConsumerConfig> {
-        Some(&self.consumer(name)?.meta.config)
+    fn by_name(&self, name: &str) -> Option<ConsumerConfig> {
+        Some(self.consumer(name)?.meta.config())
     }
 
     fn for_each(&self, each: &mut dyn FnMut(&str, &ConsumerConfig)) {
-        self.consumers.iter().for_each(|(_, held)| each(held.meta.name(), &held.meta.config));
+        self.consumers.iter().for_each(|(_, held)| each(held.meta.name(), &held.meta.config()));
     }
 
     fn countable(&self) -> i64 {
@@ -177,7 +177,7 @@ impl State {
 
     /// How many consumers the API shows.
     pub(crate) fn shown_consumers(&self) -> usize {
-        self.consumers.iter().filter(|(_, held)| !held.meta.config.direct).count()
+        self.consumers.iter().filter(|(_, held)| !held.meta.common().direct).count()
     }
 
     /// All consumers.
@@ -250,7 +250,7 @@ impl State {
         let last = self.machine.totals().last;
         self.committed = last;
         // By those that are direct, other streams take messages.
-        let ends = |held: &Held| held.meta.config.mem_storage && !held.meta.config.direct;
+        let ends = |held: &Held| held.meta.common().mem_storage && !held.meta.common().direct;
         let ended = self.consumers.iter().filter(|(_, held)| ends(held)).map(|(one, _)| one.id());
         let ended: Vec<ConsumerId> = ended.collect();
         for id in ended {
@@ -282,13 +282,13 @@ impl State {
 
     /// A consumer begins.
     pub(super) fn begin_consumer(&mut self, meta: ConsumerMeta, prefixes: Prefixes, now: i64) -> ConsumerId {
-        let settings = super::settings::consumer(&meta.config, &self.meta.config, self.payload_max());
+        let settings = super::settings::consumer(&meta.config(), &self.meta.config, self.payload_max());
         let id = ConsumerId(meta.id);
         let view = view(&self.machine, self.committed);
         let machine = Consumer::new(id, prefixes, settings, meta.start.clone(), &view, now);
         self.next_consumer = self.next_consumer.max(meta.id + 1);
         let name = meta.name.clone();
-        self.countable += i64::from(meta.config.is_countable());
+        self.countable += i64::from(meta.common().is_countable());
         self.consumers.insert(name, machine, Held { meta, taps: Vec::new() });
         id
     }
@@ -296,7 +296,7 @@ impl State {
     /// A consumer is gone.
     pub(super) fn end_consumer(&mut self, id: ConsumerId) -> Option<(Consumer, Held)> {
         let ended = self.consumers.remove(id)?;
-        self.countable -= i64::from(ended.1.meta.config.is_countable());
+        self.countable -= i64::from(ended.1.meta.common().is_countable());
         self.let_go(ended.0.filters());
         Some(ended)
     }
@@ -344,9 +344,8 @@ impl State {
             Record::Stream(json) => {
                 self.reconfigure(StreamMeta::decode(json)?);
             }
-            Record::Consumer(json) => {
-                self.recover_consumer(ConsumerMeta::decode(json)?, now);
-            }
+            Record::OldConsumer(json) => self.recover_consumer(ConsumerMeta::decode_old(json)?, now),
+            Record::Consumer(packed) => self.recover_consumer(ConsumerMeta::decode(packed)?, now),
             Record::Gone(id) => {
                 let id = <[u8; 8]>::try_from(id).map_err(|_| Unreadable)?;
                 self.end_consumer(ConsumerId(u64::from_le_bytes(id)));
@@ -374,7 +373,7 @@ impl State {
 
     /// What a consumer's machine is made with.
     fn consumer_parts(&self, meta: &ConsumerMeta) -> (dialtone_jetstream::consumer::Settings, Prefixes) {
-        let settings = super::settings::consumer(&meta.config, &self.meta.config, self.payload_max());
+        let settings = super::settings::consumer(&meta.config(), &self.meta.config, self.payload_max());
         (settings, Prefixes::new(&self.meta.config.name, meta.name()))
     }
 
@@ -406,7 +405,7 @@ impl State {
     }
 
     fn recover_consumer(&mut self, meta: ConsumerMeta, now: i64) {
-        let settings = super::settings::consumer(&meta.config, &self.meta.config, self.payload_max());
+        let settings = super::settings::consumer(&meta.config(), &self.meta.config, self.payload_max());
         let id = ConsumerId(meta.id);
         let log = view(&self.machine, self.committed);
         match self.consumers.about_mut(id) {
