@@ -4,6 +4,7 @@
 //! match, so once it has seen all there was, it needs no look: the next ones are those it was told of.
 
 use super::log::{Filters, Found, Log, Stored};
+use super::rare::Rare;
 use std::collections::VecDeque;
 
 /// Messages that are remembered. Beyond, they are looked for again.
@@ -15,7 +16,7 @@ pub(super) struct Ahead {
     /// No message before it is left to deliver.
     looked_to: u64,
     /// Messages at or behind `looked_to` that match, ascending.
-    told: VecDeque<u64>,
+    told: Rare<VecDeque<u64>>,
     /// Besides these, there are none.
     is_complete: bool,
     /// The last one that the stream told of, or that was there before it told of any.
@@ -39,7 +40,7 @@ impl Ahead {
 
     /// What one knows that begins, or begins anew: nothing of what is in `log`.
     pub fn new(log: &dyn Log) -> Self {
-        Self { looked_to: 0, told: VecDeque::new(), is_complete: false, last_told: log.last_stored() }
+        Self { looked_to: 0, told: Rare::default(), is_complete: false, last_told: log.last_stored() }
     }
 
     /// Up to where nothing is left to deliver, as far as it was looked.

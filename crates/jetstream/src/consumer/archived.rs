@@ -9,7 +9,7 @@ use super::reply::Prefixes;
 use super::settings::Settings;
 use super::state::{Position, State};
 use crate::archive::{self, BySequence, ConsumerState, PendingAck};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl From<Position> for archive::Delivered {
     fn from(position: Position) -> Self {
@@ -96,13 +96,13 @@ impl Consumer {
         }
         let mut state = State {
             next: delivered.stream + 1,
-            listed: VecDeque::new(),
+            listed: Rare::default(),
             delivered,
             delivered_at: None,
             floor,
             acked_at: None,
             pending,
-            exhausted,
+            exhausted: exhausted.into(),
             parked,
             letters: settings.dead_letter.as_ref().map(|_| Box::default()),
             num_pending: 0,

@@ -160,7 +160,7 @@ impl Consumer {
         if let Some(seq) = self.state.listed.front() {
             return log.message(*seq).map(Candidate::New).ok_or(Nothing::End);
         }
-        match self.ahead.next(&self.settings.filters, self.state.next, log) {
+        match self.ahead.next(&self.filters, self.state.next, log) {
             Looked::Message(message) => Ok(Candidate::New(message)),
             Looked::End => Err(Nothing::End),
             Looked::Later => Err(Nothing::Later),
@@ -217,13 +217,12 @@ impl Consumer {
 
     /// Sends a message to whom it is for.
     fn send(&mut self, ctx: &mut Context<'_>, message: Stored<'_>, deliveries: u32, bytes: usize) {
-        let (to, pin) = match (&self.demand, &self.settings.mode) {
-            (Demand::Pull(pull), _) => {
+        let (to, pin) = match &self.demand {
+            Demand::Pull(pull) => {
                 let Some(front) = pull.waiting.front() else { return };
                 (&*front.reply, pull.pin().map(|pin| &*pin.id))
             }
-            (Demand::Push(_), Mode::Push(settings)) => (&*settings.deliver_subject, None),
-            _ => return,
+            Demand::Push(push) => (&*push.to, None),
         };
         debug_assert!(bytes >= message.subject.len());
         ctx.host.event(Event::Deliver(Delivery {

@@ -14,15 +14,21 @@ use super::reply::Prefixes;
 use super::settings::{AckPolicy, Mode, Settings};
 use super::state::{Position, Start, State};
 use super::waiting::HeartbeatNumbers;
+use std::sync::Arc;
 
 /// Why the stream's advisory says that a message is not delivered again, when the stream deleted it.
 const DELETED: &[u8] = b"Unacknowledged message was deleted";
+
+/// Configurations that are known to be common to several consumers, at most: beyond, some have the same for themselves.
+const SHARED_MAX: usize = 16;
 
 /// One consumer.
 #[derive(Clone, Debug)]
 pub struct Consumer {
     pub(super) id: ConsumerId,
-    pub(super) settings: Settings,
+    /// What many have in common: filters and the deliver subject are not in it.
+    pub(super) settings: Arc<Settings>,
+    pub(super) filters: Filters,
     pub(super) state: State,
     pub(super) prefixes: Prefixes,
     pub(super) demand: Demand,
@@ -69,14 +75,15 @@ impl Consumer {
     pub(super) fn with_state(
         id: ConsumerId,
         prefixes: Prefixes,
-        settings: Settings,
+        mut settings: Settings,
         state: State,
         log: &dyn Log,
         now: i64,
     ) -> Self {
+        let (filters, to) = settings.take_own();
         let demand = match &settings.mode {
             Mode::Pull(_) => Demand::Pull(Pull::default()),
-            Mode::Push(push) => Demand::Push(Push::new(push, now)),
+            Mode::Push(push) => Demand::Push(Push::new(to, push, now)),
         };
         let pace = Pace::new(&settings, log.bounds().last);
         let state_has_dead = state.letters.as_ref().is_some_and(|letters| !letters.dead.is_empty());
@@ -84,7 +91,8 @@ impl Consumer {
         let keys = settings.order_by.clone().map(|tokens| Box::new(Keys::new(tokens)));
         Self {
             id,
-            settings,
+            settings: Arc::new(settings),
+            filters,
             state,
             prefixes,
             demand,
@@ -110,8 +118,24 @@ impl Consumer {
     }
 
     /// Its configuration.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings { filters: self.filters.clone(), ..(*self.settings).clone() };
+        if let (Mode::Push(settings), Demand::Push(push)) = (&mut settings.mode, &self.demand) {
+            settings.deliver_subject = push.to.clone();
+        }
+        settings
+    }
+
+    /// Has its configuration in common with another one, if there is one that is the same, or with others to come.
+    pub(crate) fn share(&mut self, known: &mut Vec<Arc<Settings>>) {
+        if let Some(same) = known.iter().find(|known| **known == self.settings) {
+            self.settings = same.clone();
+            return;
+        }
+        if known.len() >= SHARED_MAX {
+            known.remove(0);
+        }
+        known.push(self.settings.clone());
     }
 
     /// What is kept.
@@ -131,7 +155,7 @@ impl Consumer {
 
     /// Which messages are for it.
     pub fn filters(&self) -> &Filters {
-        &self.settings.filters
+        &self.filters
     }
 
     // --- What the log says.
@@ -145,7 +169,7 @@ impl Consumer {
     fn carry_out(&mut self, change: Change, at: i64, log: &dyn Log, settled: &mut Vec<u64>) {
         self.state.apply(change, at, &self.settings, settled);
         if let Change::Reset { .. } | Change::Skip { .. } = change {
-            self.state.count(&self.settings.filters, log);
+            self.state.count(&self.filters, log);
             self.ahead = Ahead::new(log);
         }
     }
@@ -162,7 +186,7 @@ impl Consumer {
     /// The stream stored a message that matches. To be called once for each, in order.
     pub fn stored(&mut self, seq: u64) {
         self.state.stored(seq);
-        self.ahead.stored(seq, &self.settings.filters);
+        self.ahead.stored(seq, &self.filters);
     }
 
     /// The stream took a message out that matches. Gives the advisory if it was waiting for its acknowledgement.
@@ -188,7 +212,7 @@ impl Consumer {
     /// The stream was purged, `at` this time if it is known: looks again at all that this consumer has of it. Nothing before `from` is left
     /// for it; `None`: nobody looked.
     pub fn purged(&mut self, log: &dyn Log, from: Option<u64>, at: Option<i64>) {
-        self.state.purged(&self.settings.filters, log, (from, at));
+        self.state.purged(&self.filters, log, (from, at));
         self.keys.iter_mut().for_each(|keys| keys.forget());
     }
 

@@ -8,6 +8,7 @@ use super::machine::{Consumer, Demand};
 use super::pace::Pace;
 use super::pending::Entry;
 use super::settings::{Mode, Retry, Settings, StartAt};
+use std::sync::Arc;
 
 /// Why a consumer cannot begin anew at a sequence. The text stands in the API's error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,15 +26,16 @@ pub enum ResetError {
 
 impl Consumer {
     /// Takes another configuration over, whose change was allowed. Poll afterwards.
-    pub fn update(&mut self, ctx: &mut Context<'_>, settings: Settings) {
-        let old = std::mem::replace(&mut self.settings, settings);
-        if old.filters != self.settings.filters {
+    pub fn update(&mut self, ctx: &mut Context<'_>, mut settings: Settings) {
+        let (filters, to) = settings.take_own();
+        let old = std::mem::replace(&mut self.settings, Arc::new(settings));
+        if std::mem::replace(&mut self.filters, filters) != self.filters {
             // What the old filters passed over is not for the new ones: so it is with official servers.
             let next = self.ahead.looked_to();
             if next > self.state.next_seq() {
                 self.decide(ctx, Change::Skip { next });
             }
-            self.state.refilter(&self.settings.filters, ctx.log);
+            self.state.refilter(&self.filters, ctx.log);
             self.keys.iter_mut().for_each(|keys| keys.forget());
             self.ahead = Ahead::new(ctx.log);
         }
@@ -47,13 +49,11 @@ impl Consumer {
         if old.inactive_threshold != self.settings.inactive_threshold {
             self.used_at = ctx.now;
         }
-        if let (Demand::Push(push), Mode::Push(now), Mode::Push(before)) =
-            (&mut self.demand, &self.settings.mode, &old.mode)
-        {
-            push.restart_heartbeat(now, ctx.now);
-            if now.deliver_subject != before.deliver_subject {
+        if let (Demand::Push(push), Mode::Push(settings)) = (&mut self.demand, &self.settings.mode) {
+            push.restart_heartbeat(settings, ctx.now);
+            if std::mem::replace(&mut push.to, to) != push.to {
                 // Whoever listens there has none of what waits.
-                push.is_active = ctx.host.has_interest(&now.deliver_subject);
+                push.is_active = ctx.host.has_interest(&push.to);
                 let waiting: Vec<u64> = self.state.pending.iter().map(|entry| entry.seq).collect();
                 for seq in waiting {
                     self.decide(ctx, Change::Delay { seq, due: ctx.now });
@@ -81,11 +81,14 @@ impl Consumer {
     }
 
     /// The same from the log.
-    pub fn apply_update(&mut self, settings: Settings, log: &dyn Log) {
-        let is_refiltered = self.settings.filters != settings.filters;
-        self.settings = settings;
-        if is_refiltered {
-            self.state.refilter(&self.settings.filters, log);
+    pub fn apply_update(&mut self, mut settings: Settings, log: &dyn Log) {
+        let (filters, to) = settings.take_own();
+        self.settings = Arc::new(settings);
+        if let Demand::Push(push) = &mut self.demand {
+            push.to = to;
+        }
+        if std::mem::replace(&mut self.filters, filters) != self.filters {
+            self.state.refilter(&self.filters, log);
             self.keys.iter_mut().for_each(|keys| keys.forget());
             self.ahead = Ahead::new(log);
         }

@@ -247,7 +247,7 @@ impl World {
     fn refilter(&mut self, all: bool) -> Vec<String> {
         let filters = if all { Filters::default() } else { Filters::new([&b"s.a.*"[..]]) };
         let (bench, twin) = (&mut self.bench, &mut self.twin);
-        let settings = Settings { filters: filters.clone(), ..bench.consumer.settings().clone() };
+        let settings = Settings { filters: filters.clone(), ..bench.consumer.settings() };
         let lines = bench.work(|consumer, ctx| consumer.update(ctx, settings));
         self.history.extend(bench.records.drain(..).map(Record::Changes));
         self.history.push(Record::Filters(filters.clone()));
@@ -268,7 +268,7 @@ impl World {
     /// Goes on from a snapshot, or from what an archive has.
     fn restart(&mut self, is_archive: bool) -> Vec<String> {
         let (bench, twin) = (&mut self.bench, &mut self.twin);
-        let (id, settings) = (bench.consumer.id(), bench.consumer.settings().clone());
+        let (id, settings) = (bench.consumer.id(), bench.consumer.settings());
         let prefixes = Prefixes::new("S", "C");
         let mut snapshot = vec![];
         bench.consumer.snapshot(&mut snapshot);
@@ -318,7 +318,7 @@ impl World {
                         .unwrap();
                 }
                 Record::Filters(filters) => {
-                    let settings = Settings { filters: filters.clone(), ..consumer.settings().clone() };
+                    let settings = Settings { filters: filters.clone(), ..consumer.settings() };
                     consumer.apply_update(settings, log);
                 }
             }

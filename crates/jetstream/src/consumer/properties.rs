@@ -311,7 +311,7 @@ impl World {
         let (bench, model) = (&mut self.bench, &mut self.model);
         let mut snapshot = vec![];
         bench.consumer.snapshot(&mut snapshot);
-        let (id, settings) = (bench.consumer.id(), bench.consumer.settings().clone());
+        let (id, settings) = (bench.consumer.id(), bench.consumer.settings());
         let restore = |bytes: &[u8]| {
             let prefixes = Prefixes::new("S", "C");
             Consumer::restore(id, prefixes, settings.clone(), bytes, &bench.log, bench.now)

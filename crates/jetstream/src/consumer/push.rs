@@ -3,7 +3,7 @@
 use super::event::{Context, Event, Status};
 use super::machine::{Consumer, Demand};
 use super::reply::Prefixes;
-use super::settings::{AckPolicy, Mode, PushSettings};
+use super::settings::{AckPolicy, PushSettings};
 use super::waiting::HeartbeatNumbers;
 
 /// Bytes that may be on the way to receivers that use flow control, at most.
@@ -19,6 +19,8 @@ const REST_DOUBLED_MAX: u32 = 5;
 /// Nothing of it is kept over a restart.
 #[derive(Clone, Debug)]
 pub(super) struct Push {
+    /// Where messages go.
+    pub to: Box<[u8]>,
     /// Somebody listens on the deliver subject.
     pub is_active: bool,
     /// When the next heartbeat is due.
@@ -38,13 +40,13 @@ struct Window {
     /// Bytes that were sent beyond what was answered for.
     sent: u64,
     /// The question that is not answered yet, and the bytes that its answer stands for.
-    asked: Option<(Box<[u8]>, u64)>,
+    asked: Option<Box<(Box<[u8]>, u64)>>,
 }
 
 impl Push {
-    pub fn new(settings: &PushSettings, now: i64) -> Self {
+    pub fn new(to: Box<[u8]>, settings: &PushSettings, now: i64) -> Self {
         let window = Window { bytes: WINDOW_BYTES_FIRST, sent: 0, asked: None };
-        let mut push = Self { is_active: false, heartbeat_at: None, window, rest_until: None, rests: 0 };
+        let mut push = Self { to, is_active: false, heartbeat_at: None, window, rest_until: None, rests: 0 };
         push.restart_heartbeat(settings, now);
         push
     }
@@ -86,9 +88,9 @@ impl Push {
             return;
         }
         self.window.sent += bytes;
-        match &mut self.window.asked {
+        match self.window.asked.as_deref_mut() {
             None if self.window.sent > self.window.bytes / 2 || question.is_full => {
-                self.ask(ctx, settings, question.prefixes)
+                self.ask(ctx, question.prefixes)
             }
             Some((_, stands_for)) if self.window.sent - *stands_for >= self.window.bytes => {
                 *stands_for += bytes
@@ -98,7 +100,7 @@ impl Push {
     }
 
     /// Asks receivers whether they keep up.
-    fn ask(&mut self, ctx: &mut Context<'_>, settings: &PushSettings, prefixes: &Prefixes) {
+    fn ask(&mut self, ctx: &mut Context<'_>, prefixes: &Prefixes) {
         let mut reply = prefixes.flow_control();
         let mut random = ctx.host.random();
         for _ in 0..4 {
@@ -107,19 +109,18 @@ impl Push {
             random /= 62;
         }
         ctx.host.event(Event::Status(Status {
-            to: &settings.deliver_subject,
+            to: &self.to,
             reply: Some(&reply),
             code: 100,
             head: b"NATS/1.0 100 FlowControl Request\r\n\r\n",
         }));
-        self.window.asked = Some((reply.into(), self.window.sent));
+        self.window.asked = Some(Box::new((reply.into(), self.window.sent)));
     }
 
     /// An answer came. False if it answers another question.
     pub fn answered(&mut self, subject: &[u8]) -> bool {
-        let Some((_, stands_for)) = self.window.asked.take_if(|(asked, _)| **asked == *subject) else {
-            return false;
-        };
+        let Some(asked) = self.window.asked.take_if(|asked| *asked.0 == *subject) else { return false };
+        let (_, stands_for) = *asked;
         self.window.bytes = (self.window.bytes * 2).min(WINDOW_BYTES_MAX);
         self.window.sent = self.window.sent.saturating_sub(stands_for);
         true
@@ -145,21 +146,16 @@ impl Push {
             numbers.consumer_seq, numbers.stream_seq
         )
         .into_bytes();
-        if let Some((asked, _)) = &self.window.asked {
+        if let Some((asked, _)) = self.window.asked.as_deref() {
             head.extend_from_slice(b"Nats-Consumer-Stalled: ");
             head.extend_from_slice(asked);
             head.extend_from_slice(b"\r\n");
         }
         head.extend_from_slice(b"\r\n");
-        ctx.host.event(Event::Status(Status {
-            to: &settings.deliver_subject,
-            reply: None,
-            code: 100,
-            head: &head,
-        }));
+        ctx.host.event(Event::Status(Status { to: &self.to, reply: None, code: 100, head: &head }));
         // What waits is acknowledged by answers, so there must be a question.
         if waits.ack == AckPolicy::FlowControl && !waits.is_empty && self.window.asked.is_none() {
-            self.ask(ctx, settings, waits.prefixes);
+            self.ask(ctx, waits.prefixes);
         }
     }
 }
@@ -167,8 +163,8 @@ impl Push {
 impl Consumer {
     /// Where it sends to by itself, if somebody listens there.
     pub fn pushes_to(&self) -> Option<&[u8]> {
-        match (&self.demand, &self.settings.mode) {
-            (Demand::Push(push), Mode::Push(settings)) if push.is_active => Some(&settings.deliver_subject),
+        match &self.demand {
+            Demand::Push(push) if push.is_active => Some(&push.to),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! Parts of a consumer that many never use.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 
 /// What there is of a part that was never written.
@@ -22,6 +23,30 @@ impl<T> Rare<T> {
 impl<T> Default for Rare<T> {
     fn default() -> Self {
         Self(None)
+    }
+}
+
+impl Unused for VecDeque<u64> {
+    fn unused() -> &'static Self {
+        static UNUSED: VecDeque<u64> = VecDeque::new();
+        &UNUSED
+    }
+}
+
+impl Unused for BTreeMap<u64, u32> {
+    fn unused() -> &'static Self {
+        static UNUSED: BTreeMap<u64, u32> = BTreeMap::new();
+        &UNUSED
+    }
+}
+
+impl<T: Unused> From<T> for Rare<T>
+where
+    for<'a> &'a T: IntoIterator,
+{
+    /// Takes nothing if there is nothing in it.
+    fn from(part: T) -> Self {
+        if (&part).into_iter().next().is_none() { Self(None) } else { Self::of(part) }
     }
 }
 

@@ -86,6 +86,17 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Takes out what is a consumer's own, so that the rest may be that of others, too: its filters and where it delivers.
+    pub(super) fn take_own(&mut self) -> (Filters, Box<[u8]>) {
+        let to = match &mut self.mode {
+            Mode::Push(push) => std::mem::take(&mut push.deliver_subject),
+            Mode::Pull(_) => Box::default(),
+        };
+        (std::mem::take(&mut self.filters), to)
+    }
+}
+
 /// What is more than nothing.
 fn positive(duration: Nanos) -> Option<i64> {
     Some(duration.0).filter(|nanoseconds| *nanoseconds > 0)

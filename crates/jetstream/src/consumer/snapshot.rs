@@ -195,13 +195,13 @@ fn read(reader: &mut Reader<'_>) -> Option<State> {
         parked,
         letters,
         next,
-        listed,
+        listed: listed.into(),
         delivered,
         delivered_at,
         floor,
         acked_at,
         pending,
-        exhausted,
+        exhausted: exhausted.into(),
         num_pending,
     })
 }

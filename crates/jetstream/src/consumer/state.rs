@@ -68,7 +68,7 @@ pub struct State {
     /// The next sequence to look at, once `listed` is empty.
     pub(super) next: u64,
     /// Sequences to deliver before, ascending.
-    pub(super) listed: VecDeque<u64>,
+    pub(super) listed: Rare<VecDeque<u64>>,
     /// The last delivery. The sequence is the highest that was delivered.
     pub(super) delivered: Position,
     pub(super) delivered_at: Option<i64>,
@@ -77,7 +77,7 @@ pub struct State {
     pub(super) acked_at: Option<i64>,
     pub(super) pending: Rare<Pending>,
     /// What had its last delivery without an acknowledgement, and how many deliveries. Bounded by the messages of the stream.
-    pub(super) exhausted: BTreeMap<u64, u32>,
+    pub(super) exhausted: Rare<BTreeMap<u64, u32>>,
     /// Messages that were passed over until another one of their key is done; `None` for a consumer without keys. At most
     /// [`PARKED_MAX`](super::PARKED_MAX) and those that a client's configuration adds.
     pub(super) parked: Option<BTreeSet<u64>>,
@@ -93,13 +93,13 @@ impl State {
         let at = Position { consumer: 0, stream: start.first_seq() - 1 };
         let mut state = Self {
             next: start.next.max(1),
-            listed: start.first.into(),
+            listed: VecDeque::from(start.first).into(),
             delivered: at,
             delivered_at: None,
             floor: at,
             acked_at: None,
             pending: Rare::default(),
-            exhausted: BTreeMap::new(),
+            exhausted: Rare::default(),
             parked: settings.order_by.as_ref().map(|_| BTreeSet::new()),
             letters: settings.dead_letter.as_ref().map(|_| Box::default()),
             num_pending: 0,
@@ -247,7 +247,7 @@ impl State {
 
     /// Takes a message out, however it waits. False if it does not.
     fn release(&mut self, seq: u64) -> bool {
-        let was_exhausted = self.exhausted.remove(&seq).is_some();
+        let was_exhausted = !self.exhausted.is_empty() && self.exhausted.remove(&seq).is_some();
         let waiting = if self.pending.is_empty() { None } else { self.pending.remove(seq) };
         match waiting {
             Some(entry) => {
@@ -305,10 +305,12 @@ impl State {
                 settled.push(first.seq);
             }
         }
-        let kept = self.exhausted.split_off(&(seq + 1));
-        let done = std::mem::replace(&mut self.exhausted, kept);
-        if settings.settles {
-            settled.extend(done.into_keys());
+        if !self.exhausted.is_empty() {
+            let kept = self.exhausted.split_off(&(seq + 1));
+            let done = std::mem::replace(&mut *self.exhausted, kept);
+            if settings.settles {
+                settled.extend(done.into_keys());
+            }
         }
         self.floor = Position { consumer: consumer.max(self.floor.consumer), stream: seq };
     }
@@ -317,8 +319,7 @@ impl State {
     fn reset(&mut self, next: u64) {
         let next = next.max(1);
         self.pending = Rare::default();
-        self.exhausted.clear();
-        self.listed.clear();
+        (self.exhausted, self.listed) = (Rare::default(), Rare::default());
         self.parked.iter_mut().for_each(BTreeSet::clear);
         self.letters.iter_mut().for_each(|letters| **letters = Letters::default());
         self.next = next;
@@ -358,7 +359,9 @@ impl State {
         log: &dyn Log,
         (from, at): (Option<u64>, Option<i64>),
     ) {
-        self.listed.retain(|seq| log.message(*seq).is_some());
+        if !self.listed.is_empty() {
+            self.listed.retain(|seq| log.message(*seq).is_some());
+        }
         self.parked.iter_mut().for_each(|parked| parked.retain(|seq| log.message(*seq).is_some()));
         let gone: Vec<u64> =
             self.pending.iter().map(|e| e.seq).filter(|seq| log.message(*seq).is_none()).collect();
@@ -368,7 +371,9 @@ impl State {
         for seq in gone {
             self.release(seq);
         }
-        self.exhausted.retain(|seq, _| log.message(*seq).is_some());
+        if !self.exhausted.is_empty() {
+            self.exhausted.retain(|seq, _| log.message(*seq).is_some());
+        }
         if let Some(letters) = &mut self.letters {
             let Letters { dead, first_at } = &mut **letters;
             dead.retain(|seq, _| log.message(*seq).is_some());

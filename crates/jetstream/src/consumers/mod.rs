@@ -37,6 +37,8 @@ pub struct Consumers<A> {
     matches: Matches<Filtered>,
     /// Counts messages, so that a consumer with several filters takes each once.
     message: u64,
+    /// Configurations of which some are the same.
+    shared: Vec<Arc<Settings>>,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,7 @@ impl<A> Default for Consumers<A> {
             awaiting: Vec::new(),
             matches: Matches::default(),
             message: 0,
+            shared: Vec::new(),
         }
     }
 }
@@ -138,7 +141,8 @@ impl<A> Consumers<A> {
     }
 
     /// Adds one under a name that no other has, with an id that was never used.
-    pub fn insert(&mut self, name: impl Into<Arc<str>>, consumer: Consumer, about: A) {
+    pub fn insert(&mut self, name: impl Into<Arc<str>>, mut consumer: Consumer, about: A) {
+        consumer.share(&mut self.shared);
         let id = consumer.id();
         entries(&consumer).for_each(|entry| self.interest.insert(entry));
         let name: Arc<str> = name.into();
@@ -233,6 +237,7 @@ impl<A> Consumers<A> {
         let Some(slot) = self.all.get_mut(&id) else { return };
         let old: Vec<_> = entries(&slot.consumer).collect();
         work(&mut slot.consumer, settings);
+        slot.consumer.share(&mut self.shared);
         for entry in &old {
             self.interest.remove(entry);
         }

@@ -54,7 +54,7 @@ proptest! {
                     prop_assert_eq!(removed.is_some(), at < ids.len());
                 }
                 Op::Update(at, filters) => if let Some(id) = ids.get(at) {
-                    let settings = consumer(0, &names(filters), &log).settings().clone();
+                    let settings = consumer(0, &names(filters), &log).settings();
                     consumers.update(*id, settings, |consumer, settings| consumer.apply_update(settings, &log));
                 },
                 Op::Store(at) => {
@@ -158,4 +158,28 @@ fn who_is_due_is_found_by_its_deadline() {
         assert!(lines[0].starts_with(&format!("{who} <- NATS/1.0 408")), "{lines:?}");
     }
     assert_eq!(consumers.deadline(), None);
+}
+
+#[test]
+fn one_that_is_idle_is_small() {
+    let bytes = (size_of::<Slot<()>>(), size_of::<Consumer>());
+    assert!(bytes <= (432, 376), "there may be a million of them: {bytes:?}");
+}
+
+#[test]
+fn those_that_are_configured_alike_share_it() {
+    let (mut consumers, log) = (Consumers::default(), MapLog::default());
+    for id in 1..=3 {
+        consumers.insert(format!("C{id}"), consumer(id, &[&format!("s.{id}")], &log), ());
+    }
+    assert_eq!(consumers.shared.len(), 1);
+    for id in 1..=3 {
+        let filters: Vec<_> = consumers.get(ConsumerId(id)).expect("it is there").filters().iter().collect();
+        assert_eq!(filters, [format!("s.{id}").as_bytes()]);
+    }
+    let other =
+        Settings { sample_percent: 1, ..consumers.get(ConsumerId(1)).expect("it is there").settings() };
+    consumers.update(ConsumerId(1), other, |machine, settings| machine.apply_update(settings, &log));
+    let samples = |id| consumers.get(ConsumerId(id)).expect("it is there").settings().sample_percent;
+    assert_eq!((consumers.shared.len(), [1, 2, 3].map(samples)), (2, [1, 0, 0]));
 }

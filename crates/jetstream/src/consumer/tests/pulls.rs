@@ -146,7 +146,9 @@ fn overflow_requests_wait_for_a_threshold() {
 #[test]
 fn the_lowest_number_is_served_first_and_equals_in_turn() {
     let mut bench = Bench::new(pull_settings(), MapLog::default());
-    let Mode::Pull(pull) = &mut bench.consumer.settings.mode else { unreachable!("it is one") };
+    let Mode::Pull(pull) = &mut std::sync::Arc::make_mut(&mut bench.consumer.settings).mode else {
+        unreachable!("it is one")
+    };
     pull.priority = Priority::Prioritized { groups: ["g".into()].into() };
     for (reply, batch, priority) in [("a", 2, 1), ("b", 2, 1), ("c", 2, 0), ("d", 1, 3)] {
         let request = format!(r#"{{"batch":{batch},"group":"g","priority":{priority}}}"#);

@@ -167,7 +167,7 @@ fn another_ack_wait_holds_for_what_waits() {
     let mut bench = with(|settings| settings.retry.ack_wait = 60 * SECOND);
     bench.pull(r#"{"batch":9,"expires":50000000000}"#);
     let settings = {
-        let mut settings = bench.consumer.settings().clone();
+        let mut settings = bench.consumer.settings();
         settings.retry.ack_wait = 2 * SECOND;
         settings
     };
