@@ -21,7 +21,41 @@ pub trait Observer: Send + Sync {
 #[derive(Default)]
 pub(crate) struct Lookouts {
     is_used: AtomicBool,
-    by_subject: Mutex<HashMap<Box<[u8]>, Vec<Entry>, Hashing>>,
+    by_subject: Mutex<HashMap<Arc<[u8]>, Entries, Hashing>>,
+}
+
+/// Who watches a subject: nearly always one.
+#[derive(Clone)]
+enum Entries {
+    One(Entry),
+    Many(Vec<Entry>),
+}
+
+impl Entries {
+    fn all(&self) -> &[Entry] {
+        match self {
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::Many(entries) => entries,
+        }
+    }
+
+    fn push(&mut self, entry: Entry) {
+        match self {
+            Self::One(first) => *self = Self::Many(vec![first.clone(), entry]),
+            Self::Many(entries) => entries.push(entry),
+        }
+    }
+
+    /// Takes one out. Whether none is left.
+    fn remove(&mut self, number: u64, observer: &Arc<dyn Observer>) -> bool {
+        match self {
+            Self::One(entry) => entry.is(number, observer),
+            Self::Many(entries) => {
+                entries.retain(|entry| !entry.is(number, observer));
+                entries.is_empty()
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -48,23 +82,23 @@ impl Lookouts {
     #[cold]
     fn tell(&self, filter: &[u8]) {
         let entries = self.by_subject.lock().get(filter).cloned();
-        entries.into_iter().flatten().for_each(|entry| entry.observer.changed(entry.number));
+        let entries = entries.iter().flat_map(Entries::all);
+        entries.for_each(|entry| entry.observer.changed(entry.number));
     }
 
     /// Something else has changed.
     pub fn all_changed(&self) {
         if self.is_used.load(Ordering::Acquire) {
-            let all: Vec<Entry> = self.by_subject.lock().values().flatten().cloned().collect();
+            let all: Vec<Entry> = self.by_subject.lock().values().flat_map(Entries::all).cloned().collect();
             all.into_iter().for_each(|entry| entry.observer.changed(entry.number));
         }
     }
 
-    fn add(&self, subject: &[u8], entry: Entry) {
+    fn add(&self, subject: &Arc<[u8]>, entry: Entry) {
         let mut all = self.by_subject.lock();
         match all.get_mut(subject) {
             Some(entries) => entries.push(entry),
-            // Nearly always the only one.
-            None => drop(all.insert(subject.into(), vec![entry])),
+            None => drop(all.insert(subject.clone(), Entries::One(entry))),
         }
         self.is_used.store(true, Ordering::Release);
     }
@@ -72,8 +106,7 @@ impl Lookouts {
     fn remove(&self, subject: &[u8], number: u64, observer: &Arc<dyn Observer>) {
         let mut all = self.by_subject.lock();
         let Some(entries) = all.get_mut(subject) else { return };
-        entries.retain(|entry| !entry.is(number, observer));
-        if entries.is_empty() {
+        if entries.remove(number, observer) {
             all.remove(subject);
         }
         self.is_used.store(!all.is_empty(), Ordering::Release);
@@ -81,17 +114,17 @@ impl Lookouts {
 }
 
 /// An account and a subject in it.
-type Place = (Arc<Account>, Box<[u8]>);
+type Place = (Arc<Account>, Arc<[u8]>);
 
 /// Watches a subject as long as it lives.
 pub struct Lookout {
     number: u64,
     observer: Arc<dyn Observer>,
     account: Arc<Account>,
-    subject: Box<[u8]>,
+    subject: Arc<[u8]>,
     queue: Option<Box<[u8]>>,
     /// Where it is taken as a stream, under which subject.
-    elsewhere: Vec<Place>,
+    elsewhere: Box<[Place]>,
 }
 
 impl Lookout {
@@ -103,9 +136,10 @@ impl Lookout {
         number: u64,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        account.lookouts().add(subject, Entry { number, observer: observer.clone() });
-        let (account, subject, queue) = (account.clone(), subject.into(), queue.map(Into::into));
-        Self { number, observer, account, subject, queue, elsewhere: Vec::new() }
+        let subject = Arc::from(subject);
+        account.lookouts().add(&subject, Entry { number, observer: observer.clone() });
+        let (account, queue) = (account.clone(), queue.map(Into::into));
+        Self { number, observer, account, subject, queue, elsewhere: Box::default() }
     }
 
     /// Whether there is a subscription now.
@@ -122,7 +156,7 @@ impl Lookout {
             let taken = self.account.sharing().taken_of(&self.subject);
             taken
                 .iter()
-                .map(|stream| (stream.importer.clone(), stream.subject_in_importer(&self.subject)))
+                .map(|stream| (stream.importer.clone(), stream.subject_in_importer(&self.subject).into()))
                 .collect()
         } else {
             Vec::new()
@@ -137,7 +171,7 @@ impl Lookout {
         for (account, subject) in self.elsewhere.iter().filter(|place| !has(&taken, place)) {
             account.lookouts().remove(subject, self.number, &self.observer);
         }
-        self.elsewhere = taken;
+        self.elsewhere = taken.into();
     }
 }
 
