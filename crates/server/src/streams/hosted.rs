@@ -32,7 +32,7 @@ use std::sync::{Arc, OnceLock, Weak};
 /// What a stream takes that has nothing, with what finds it: measured by `bench/scale`.
 const STREAM_BYTES: usize = 6 << 10;
 /// The same of a consumer.
-const CONSUMER_BYTES: usize = 3 << 10;
+const CONSUMER_BYTES: usize = 3 << 9;
 
 /// What a stream takes with its consumers, beside what they hold.
 fn own_bytes(state: &State) -> usize {
