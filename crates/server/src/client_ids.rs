@@ -10,7 +10,7 @@ pub(crate) use late_wills::{LateWill, LateWills, Waits};
 use parking_lot::Mutex;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,12 +28,25 @@ pub(crate) struct ClientIds {
     settings: Mutex<Option<Arc<Settings>>>,
     /// When the records of an account are looked through for sessions that are over.
     sweeps: Mutex<HashMap<AccountId, Sweep>>,
+    /// For `/metrics`.
+    pub(crate) figures: MqttFigures,
     /// Wills that wait.
     pub(crate) late_wills: LateWills,
     /// Accounts in which somebody subscribes to what the server tells of itself, and whether that is published now and then.
     told: Mutex<Told>,
     /// Whether a client has asked for messages with the flag of retained ones as it was published.
     keep_flags: AtomicBool,
+}
+
+/// What clients of MQTT did, and how many there are at the gateway for MQTT-SN.
+#[derive(Default)]
+pub(crate) struct MqttFigures {
+    /// Messages that they published, by quality of service.
+    pub(crate) received: [AtomicU64; 3],
+    /// CONNECTs that were answered by a refusal.
+    pub(crate) refused: AtomicU64,
+    /// Clients of MQTT-SN that are awake, and that sleep.
+    pub(crate) gateway: [AtomicUsize; 2],
 }
 
 #[derive(Debug)]

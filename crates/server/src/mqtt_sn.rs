@@ -182,6 +182,13 @@ impl Bridge {
     ) {
         let Self { gateway, dtls, world } = self;
         call(gateway, &mut |action| world.act(action, dtls.as_mut(), now, out));
+        if let Some(node) = world.node.upgrade() {
+            let asleep = gateway.asleep();
+            let figures = [gateway.connected().saturating_sub(asleep), asleep];
+            for (known, figure) in node.connections.client_ids.figures.gateway.iter().zip(figures) {
+                known.store(figure, Ordering::Relaxed);
+            }
+        }
     }
 }
 

@@ -76,6 +76,11 @@ impl Gateway {
         self.clients.connected()
     }
 
+    /// Those of them that sleep, or are awake only for what waits.
+    pub fn asleep(&self) -> usize {
+        self.clients.asleep()
+    }
+
     /// Addresses of which something is kept that are not connected.
     pub fn unconnected(&self) -> usize {
         self.clients.unconnected()

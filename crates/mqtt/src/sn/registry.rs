@@ -16,6 +16,8 @@ pub(super) struct Registry {
     /// Those that have no connection to the server, the oldest first.
     unconnected: BTreeSet<Link>,
     timers: BTreeSet<(Instant, Link)>,
+    /// Those that sleep.
+    asleep: BTreeSet<Link>,
 }
 
 impl Registry {
@@ -33,6 +35,10 @@ impl Registry {
 
     pub(super) fn connected(&self) -> usize {
         self.clients.len() - self.unconnected.len()
+    }
+
+    pub(super) fn asleep(&self) -> usize {
+        self.asleep.len()
     }
 
     pub(super) fn unconnected(&self) -> usize {
@@ -53,13 +59,14 @@ impl Registry {
         let client = self.clients.remove(&link)?;
         self.by_address.remove(&client.address);
         self.unconnected.remove(&link);
+        self.asleep.remove(&link);
         if let Some(at) = client.timer {
             self.timers.remove(&(at, link));
         }
         Some(client)
     }
 
-    /// A client was called: takes note of whether it is connected, and sets its timer, if it is earlier than the one that is set. The oldest of
+    /// A client was called: takes note of whether it is connected and whether it sleeps, and sets its timer, if it is earlier than the one that is set. The oldest of
     /// those that are not connected is forgotten if there are more than `unconnected_max`.
     pub(super) fn settle(
         &mut self,
@@ -73,6 +80,11 @@ impl Registry {
             self.unconnected.remove(&link);
         } else {
             self.unconnected.insert(link);
+        }
+        if client.is_asleep() {
+            self.asleep.insert(link);
+        } else {
+            self.asleep.remove(&link);
         }
         let due = client.deadline(retry_interval).map(|at| at.max(now + TIMER_MIN));
         if let Some(at) = due

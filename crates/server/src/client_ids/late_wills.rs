@@ -93,6 +93,11 @@ impl LateWills {
         Ok(Waits { number: at.1, is_first, replaced })
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().wills.len()
+    }
+
     /// Whether a will of the client waits.
     pub(crate) fn has(&self, account: AccountId, client_id: &Arc<str>) -> bool {
         self.0.lock().of.contains_key(&(account, client_id.clone()))

@@ -22,6 +22,7 @@ use dialtone_wire::mqtt::{
 };
 use dialtone_wire::{CloseReason, ProtocolError};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Characters in a client identifier that subjects cannot have.
 const NOT_IN_CLIENT_ID: [char; 7] = ['.', '*', '>', ' ', '\t', '\r', '\n'];
@@ -139,6 +140,7 @@ impl MqttConnection {
     /// Answers CONNECT by this and closes; where the version has no code for it, it closes alone.
     pub(super) fn refuse(&mut self, said: Reason, reason: CloseReason, turn: &mut Turn) {
         let effects = &mut self.effects;
+        effects.conduct.node.connections.client_ids.figures.refused.fetch_add(1, Ordering::Relaxed);
         let mut more = PropertiesBuf::default();
         if let Some(why) = effects.why.take().filter(|_| effects.version == Version::V5) {
             // What is too long is left out.

@@ -9,6 +9,7 @@ use dialtone_broker::deliver::Turn;
 use dialtone_mqtt::{Command, Connection as Engine, Ticket};
 use dialtone_wire::mqtt::{Packet, PacketId, Qos, Reason, Version};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Bytes of a buffer that are kept for the next packet of a client.
@@ -29,7 +30,8 @@ pub(super) enum Answer {
 /// What came from a client since it was last counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Batch {
-    pub(super) msgs: u64,
+    /// By quality of service.
+    pub(super) msgs: [u32; 3],
     pub(super) bytes: u64,
 }
 
@@ -204,8 +206,13 @@ impl Effects {
 
     /// Counts what came, for the connection, its account and the server; and lets go of buffers that have become large.
     pub(super) fn count(&mut self, now: Instant) {
-        let Batch { msgs, bytes } = std::mem::take(&mut self.batch);
+        let Batch { msgs: by_qos, bytes } = std::mem::take(&mut self.batch);
+        let msgs = by_qos.into_iter().map(u64::from).sum();
         if msgs > 0 {
+            let received = &self.conduct.node.connections.client_ids.figures.received;
+            for (total, count) in received.iter().zip(by_qos).filter(|(_, count)| *count > 0) {
+                total.fetch_add(u64::from(count), Ordering::Relaxed);
+            }
             self.conduct.session.peer.touch(now);
             self.conduct.session.peer.count_in(msgs, bytes);
             if let Some(account) = &self.conduct.place.account {

@@ -96,7 +96,9 @@ impl Effects {
         framed.extend_from_slice(published.payload);
         framed.extend_from_slice(b"\r\n");
         // The official count is short by the line end.
-        self.batch.msgs += 1;
+        if let Some(count) = self.batch.msgs.get_mut(published.qos as usize) {
+            *count += 1;
+        }
         self.batch.bytes += framed.len().saturating_sub(4) as u64;
         if is_own(&self.scratch.subject) || self.is_told(&self.scratch.subject) {
             return Some(Reason::NotAuthorized);

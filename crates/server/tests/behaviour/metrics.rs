@@ -1,9 +1,11 @@
 //! `/metrics` as a scraper reads it.
 
+use crate::common::mqtt::{CONNECT, Device, publish};
 use crate::common::waiting::{Bounded, NextLine, tries, wait_until};
 use crate::common::{Client, options, start};
 use dialtone_server::Server;
 use dialtone_server::policy::ListenerKind;
+use dialtone_wire::mqtt::{Connect, Qos, Version};
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -131,4 +133,40 @@ fn whoever_says_nothing_in_time_is_counted() {
         start(options("http: '127.0.0.1:-1', authorization { user: a, password: x, timeout: 0.01 }"));
     refused(&server, "");
     assert_eq!(scrape(&server)["dialtone_failed_logins_total{reason=\"timeout\"}"], 1.0);
+}
+
+#[test]
+fn figures_of_mqtt_are_those_of_its_clients_and_streams() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = start(options(&format!(
+        "server_name: A\nhttp: '127.0.0.1:-1'\njetstream {{ store_dir: '{}' }}\nmqtt {{ listen: '127.0.0.1:-1' }}",
+        folder.path().display()
+    )));
+    let mut device = Device::named(&server, "a");
+    let mut old = Device::connect(
+        &server,
+        Connect { version: Version::V311, client_id: "b", clean_start: true, ..CONNECT },
+    );
+    assert!(old.next().contains("reason: Success"));
+    let mut refused = Device::connect(&server, Connect { client_id: "no.name", ..CONNECT });
+    assert!(refused.next().contains("reason: ClientIdentifierNotValid"));
+    for (qos, count) in [(Qos::AtMostOnce, 3), (Qos::AtLeastOnce, 2)] {
+        (0..count).for_each(|_| publish(&mut device, "t", qos, 1, "x"));
+    }
+    let found = scrape(&server);
+    for (series, expected) in [
+        ("dialtone_mqtt_connections{version=\"3.1\"}", 0.0),
+        ("dialtone_mqtt_connections{version=\"3.1.1\"}", 1.0),
+        ("dialtone_mqtt_connections{version=\"5.0\"}", 1.0),
+        ("dialtone_mqtt_refused_connections_total", 1.0),
+        ("dialtone_mqtt_received_messages_total{qos=\"0\"}", 3.0),
+        ("dialtone_mqtt_received_messages_total{qos=\"1\"}", 2.0),
+        ("dialtone_mqtt_kept{what=\"session\"}", 1.0),
+        ("dialtone_mqtt_kept{what=\"message\"}", 0.0),
+        ("dialtone_mqtt_waiting_wills", 0.0),
+        ("dialtone_mqtt_sn_clients{state=\"asleep\"}", 0.0),
+    ] {
+        assert_eq!(found.get(series), Some(&expected), "{series}: {found:#?}");
+    }
+    server.stop();
 }

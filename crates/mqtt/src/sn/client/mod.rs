@@ -151,6 +151,11 @@ impl Client {
         Owner { address: self.address.socket, user: self.who.user.clone() }
     }
 
+    /// Whether it sleeps, or is awake only for what waits.
+    pub(super) fn is_asleep(&self) -> bool {
+        matches!(self.phase, Phase::Asleep { .. } | Phase::Awake { .. })
+    }
+
     /// Whether it has a connection to the server.
     pub(super) fn is_connected(&self) -> bool {
         !matches!(self.phase, Phase::AwaitsWillTopic(_) | Phase::AwaitsWillMessage(_) | Phase::Left(_))

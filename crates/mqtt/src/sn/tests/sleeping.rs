@@ -38,8 +38,10 @@ fn what_comes_while_it_sleeps_waits_until_it_asks() {
 fn one_that_oversleeps_is_lost() {
     let mut world = asleep(Options::default());
     assert!(world.wait(899).is_empty());
+    assert_eq!((world.gateway.connected(), world.gateway.asleep()), (1, 1));
     assert_eq!(world.wait(1), ["DISCONNECT"]);
     assert_eq!((world.gateway.connected(), world.server.connections()), (0, 0));
+    assert_eq!(world.gateway.asleep(), 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! series of their own, and so have the largest streams and consumers.
 
 mod links;
+mod mqtt;
 mod page;
 mod streams;
 mod table;
@@ -12,6 +13,7 @@ use crate::node::Node;
 use dialtone_broker::account::Account;
 use dialtone_broker::stats::Traffic;
 use links::LinkRow;
+use mqtt::MqttRow;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 use streams::StreamRows;
@@ -27,6 +29,7 @@ struct Reading<'a> {
     accounts: Vec<AccountRow>,
     links: Vec<LinkRow>,
     streams: StreamRows,
+    mqtt: MqttRow,
 }
 
 /// An account, or the sum of those that have no series of their own.
@@ -83,6 +86,7 @@ pub(super) fn metrics(node: &Node) -> String {
         accounts: bounded(rows, ACCOUNTS_MAX),
         links: links::rows(node),
         streams: streams::rows(node),
+        mqtt: mqtt::row(node),
     };
     let mut out = String::new();
     for series in TABLE {

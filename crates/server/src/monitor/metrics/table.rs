@@ -304,6 +304,61 @@ pub(super) const TABLE: &[Series] = &[
     one("process_max_fds", Gauge, "File descriptors that may be open; +Inf without a limit.", |_, sink| {
         sink.put(&[], process::open_files_max().map_or(f64::INFINITY, |max| max as f64));
     }),
+    Series {
+        name: "dialtone_mqtt_connections",
+        kind: Gauge,
+        labels: &["version"],
+        help: "Clients of MQTT, by the version that they speak; `sn`: by the gateway for MQTT-SN.",
+        read: |r, sink| {
+            for (version, count) in r.mqtt.connections {
+                sink.put(&[version], count as f64);
+            }
+        },
+    },
+    one(
+        "dialtone_mqtt_refused_connections_total",
+        Counter,
+        "Clients of MQTT whose CONNECT was answered by a refusal.",
+        |r, sink| sink.put(&[], r.node.connections.client_ids.figures.refused.load(Relaxed) as f64),
+    ),
+    Series {
+        name: "dialtone_mqtt_received_messages_total",
+        kind: Counter,
+        labels: &["qos"],
+        help: "Messages that clients of MQTT published, wills among them, by quality of service.",
+        read: |r, sink| {
+            let received = &r.node.connections.client_ids.figures.received;
+            for (qos, count) in ["0", "1", "2"].into_iter().zip(received) {
+                sink.put(&[qos], count.load(Relaxed) as f64);
+            }
+        },
+    },
+    Series {
+        name: "dialtone_mqtt_kept",
+        kind: Gauge,
+        labels: &["what"],
+        help: "What the streams of MQTT on this server keep: each `session`; each `message` of quality of service 1 and 2 that somebody has not acknowledged; what is `held` until PUBREL, or as a will that waits; PUBREL that is not answered (`released`); each `retained` message.",
+        read: |r, sink| {
+            for (what, count) in r.mqtt.kept {
+                sink.put(&[what], count as f64);
+            }
+        },
+    },
+    one("dialtone_mqtt_waiting_wills", Gauge, "Wills that wait until their clients come back.", |r, sink| {
+        sink.put(&[], r.node.connections.client_ids.late_wills.len() as f64);
+    }),
+    Series {
+        name: "dialtone_mqtt_sn_clients",
+        kind: Gauge,
+        labels: &["state"],
+        help: "Clients of MQTT-SN: `awake` or `asleep`.",
+        read: |r, sink| {
+            let gateway = &r.node.connections.client_ids.figures.gateway;
+            for (state, count) in ["awake", "asleep"].into_iter().zip(gateway) {
+                sink.put(&[state], count.load(Relaxed) as f64);
+            }
+        },
+    },
     each_link(
         "dialtone_links",
         Gauge,
