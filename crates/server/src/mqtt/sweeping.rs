@@ -20,6 +20,8 @@ use std::time::Duration;
 /// Records that are read without a pause, and the pause.
 const AT_ONCE: u64 = 64;
 const PAUSE: Duration = Duration::from_millis(50);
+/// When a record that could not be read in time is asked for again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Begins to look through the records that are on this server. Those of other accounts are looked through once a client is there.
 pub(crate) fn start(node: &Arc<Node>) {
@@ -77,8 +79,15 @@ impl Walk {
     }
 
     fn take(mut self, executor: &mut Executor, reply: &Reply) {
-        // What cannot be read now is looked for when a client has come and gone.
-        let Reply::Message(message) = reply else { return self.end(executor) };
+        let message = match reply {
+            Reply::Message(message) => message,
+            Reply::TimedOut | Reply::Overloaded => {
+                executor.after(AGAIN, move |executor| self.step(executor));
+                return;
+            }
+            // There are no streams.
+            Reply::NoResponders => return self.end(executor),
+        };
         let sequence = match self.of_wills {
             true => self.take_will(executor, &message.payload),
             false => self.take_record(executor, &message.payload),

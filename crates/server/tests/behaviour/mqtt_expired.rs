@@ -116,16 +116,22 @@ fn leave_will(server: &Server, nats: &mut Client, delay: u32) {
 fn mqtt_3_1_3_9_a_will_that_waits_outlives_its_server() {
     let (server, folder) = start_with_streams("");
     let mut nats = asking(&server);
-    leave_will(&server, &mut nats, 3);
+    leave_will(&server, &mut nats, 600);
+    // One as that server would have kept it, and that is due.
+    let headers =
+        "NATS/1.0\r\nNmqtt-Pub:13\r\nNmqtt-Subject:w\r\nNmqtt-Will-Due:1\r\nNmqtt-ROrigin:NUmM6cRx\r\n\r\n";
+    let (head, all) = (headers.len(), headers.len() + "gone".len());
+    nats.send(&format!("HPUB $MQTT.qos2.in.x.will.1-1 {head} {all}\r\n{headers}gone\r\n"));
+    wait_until("it is kept", || state(&mut nats, "$MQTT_qos2in").0 == 2);
     let (again, _copy) = killed(folder.path());
     let mut nats_again = asking(&again);
-    for nats in [&mut nats, &mut nats_again] {
-        wait_until("the will is published", || state(nats, "$MQTT_rmsgs").0 == 1);
-        wait_until("and kept no longer", || state(nats, "$MQTT_qos2in").0 == 0);
-    }
+    wait_until("the will is published", || state(&mut nats_again, "$MQTT_rmsgs").0 == 1);
+    wait_until("and kept no longer", || state(&mut nats_again, "$MQTT_qos2in").0 == 1);
     let mut device = connect(&again, "reader", true, 0);
     device.subscribe("w", Qos::AtMostOnce);
     assert!(device.next().contains(&format!("{:?}", b"gone")));
+    // Where it waits it is not due before its time.
+    assert_eq!((state(&mut nats, "$MQTT_rmsgs").0, state(&mut nats, "$MQTT_qos2in").0), (0, 2));
     again.stop();
     server.stop();
 }
