@@ -11,7 +11,7 @@ use dialtone_wire::mqtt::{
     Version, encode, parse,
 };
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use tempfile::TempDir;
 
 pub const CONNECT: Connect<'static> = Connect {
@@ -71,6 +71,7 @@ impl Device {
     pub fn open(server: &Server) -> Self {
         let port = server.node().settings.identity.port(ListenerKind::Mqtt);
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("connected").bounded();
+        stream.set_nodelay(true).expect("set");
         Self { stream, version: Version::V5, bytes: Vec::new() }
     }
 
@@ -113,6 +114,11 @@ impl Device {
         let (reason, properties) = (Reason::Success, Properties::NONE);
         self.send(&Packet::Disconnect(Disconnect { reason, properties }));
         waiting::wait_until("the end", || self.next_or_end().is_none());
+    }
+
+    /// Ends the connection without a word.
+    pub fn shut(&self) {
+        self.stream.shutdown(Shutdown::Both).expect("shut");
     }
 
     /// Ends a subscription, and reads the answer.
