@@ -4,6 +4,8 @@
 //! only it was sent, and the request for that is shorter than what it answers; then there are bounds for those whose
 //! handshake goes on, and for all.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod hello;
 mod peer;
 mod provider;

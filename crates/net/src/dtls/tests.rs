@@ -371,3 +371,22 @@ fn a_hello_is_taken_alone() {
     });
     assert!(first == [7; 32] && second != first);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    /// Whatever somebody sends before, in and behind a handshake is over with him alone.
+    #[test]
+    fn any_datagrams_are_taken(
+        begins in 0_u8..8,
+        chunks in proptest::collection::vec((proptest::prelude::any::<bool>(), proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60)), 0..6),
+    ) {
+        let mut input = vec![begins];
+        for (changes, chunk) in chunks {
+            input.push(u8::try_from(chunk.len()).unwrap() | if changes { 0x80 } else { 0 });
+            // Most bytes stay as they are, so that more than the first check is reached.
+            input.extend(chunk.iter().enumerate().map(|(at, byte)| if changes && at % 16 != 15 { 0 } else { *byte }));
+        }
+        fuzzed::datagrams_hold(&input);
+    }
+}
