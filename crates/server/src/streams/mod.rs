@@ -50,6 +50,9 @@ mod slow_disk;
 mod sourcing;
 mod state;
 mod table;
+#[cfg(test)]
+#[path = "tests/timers.rs"]
+mod timers;
 mod traced;
 mod watchdog;
 
