@@ -5,10 +5,10 @@ use super::subjects::{Subject, allocated};
 use hashbrown::HashTable;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Slots of the first part; each part has twice as many as the one before.
-const FIRST: usize = 256;
+/// Slots of the first part; each part has twice as many as the one before. In debug builds small streams have some, too.
+const FIRST: usize = if cfg!(debug_assertions) { 8 } else { 256 };
 /// More slots than there are numbers.
-const PARTS: usize = 24;
+const PARTS: usize = if cfg!(debug_assertions) { 29 } else { 24 };
 
 #[derive(Debug)]
 struct Slot {
