@@ -13,8 +13,9 @@ const BITS: u64 = 12;
 const PROBES: u32 = 6;
 /// Words of a line: what a processor reads at once.
 const LINE_WORDS: usize = 8;
-/// Lines of a page.
+/// Lines of a page of one that is made; those that are read say it themselves.
 const PAGE_LINES: u64 = if cfg!(debug_assertions) { 2 } else { 1024 };
+const PAGE_LINES_MAX: u64 = 1 << 20;
 /// Odd, with as many ones as zeros.
 const FACTORS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93];
 
@@ -33,6 +34,7 @@ pub(super) struct Filter {
     /// Another one for each run, since whoever knows it can name subjects that are taken to be in it.
     seed: u64,
     lines: u64,
+    page_lines: u64,
     pages: Vec<Page>,
     is_damaged: AtomicBool,
 }
@@ -58,7 +60,7 @@ impl Filter {
     /// For so many subjects; with more it takes more to be in it.
     pub(super) fn new(seed: u64, subjects: u64) -> Self {
         let lines = subjects.saturating_mul(BITS) / (64 * LINE_WORDS as u64) + 1;
-        let mut filter = Self { seed, lines, ..Self::default() };
+        let mut filter = Self { seed, lines, page_lines: PAGE_LINES, ..Self::default() };
         for no in 0..lines.div_ceil(PAGE_LINES) {
             let words = vec![0; filter.page_words(no)].into_boxed_slice();
             filter.pages.push(Page { place: Place::default(), words: words.into() });
@@ -67,7 +69,7 @@ impl Filter {
     }
 
     fn page_words(&self, no: u64) -> usize {
-        let lines = self.lines.saturating_sub(no * PAGE_LINES).min(PAGE_LINES);
+        let lines = self.lines.saturating_sub(no * self.page_lines).min(self.page_lines);
         lines as usize * LINE_WORDS
     }
 
@@ -75,7 +77,9 @@ impl Filter {
     fn place_of(&self, name: &[u8]) -> (usize, usize, u64) {
         let hash = hash(self.seed, name);
         let line = ((u128::from(hash) * u128::from(self.lines)) >> 64) as u64;
-        ((line / PAGE_LINES) as usize, (line % PAGE_LINES) as usize * LINE_WORDS, mix(hash, FACTORS[0]))
+        // One that was not read has no pages.
+        let page_lines = self.page_lines.max(1);
+        ((line / page_lines) as usize, (line % page_lines) as usize * LINE_WORDS, mix(hash, FACTORS[0]))
     }
 
     /// The words of a line and their bits.
@@ -158,13 +162,18 @@ impl Filter {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         put(out, self.seed);
         put(out, self.lines);
+        put(out, self.page_lines);
         self.places().for_each(|place| out.extend_from_slice(&place.0));
     }
 
     /// Reads where its pages are.
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let mut filter = Self { seed: reader.number()?, lines: reader.number()?, ..Self::default() };
-        for _ in 0..filter.lines.div_ceil(PAGE_LINES) {
+        let (seed, lines, page_lines) = (reader.number()?, reader.number()?, reader.number()?);
+        if page_lines == 0 || page_lines > PAGE_LINES_MAX {
+            return Err(Malformed);
+        }
+        let mut filter = Self { seed, lines, page_lines, ..Self::default() };
+        for _ in 0..lines.div_ceil(page_lines) {
             let place = Place(reader.take(16)?.try_into().map_err(|_| Malformed)?);
             filter.pages.push(Page { place, words: OnceLock::new() });
         }
