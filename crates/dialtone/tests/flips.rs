@@ -7,7 +7,7 @@ mod life;
 mod waiting;
 
 use dialtone_server::offline::{Format, check, export};
-use life::Life;
+use life::{Life, has_checkpoint};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -32,8 +32,7 @@ fn prepared(dir: &Path) {
         life.ask(&format!("$JS.API.CONSUMER.DURABLE.CREATE.{name}.C"), &asked);
     }
     publish(&mut life, 1..=30);
-    let segments = dir.join("jetstream/dialtone/segments");
-    wait_until("there is a checkpoint", || fs::read_dir(&segments).expect("a folder").count() > 0);
+    wait_until("there is a checkpoint", || has_checkpoint(&dir.join("jetstream/dialtone")));
     life.kill();
     // Without checkpoints, what follows stays in the log.
     let mut life = Life::begin(dir);

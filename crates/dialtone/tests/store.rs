@@ -4,7 +4,7 @@ mod life;
 #[path = "../../server/tests/common/waiting.rs"]
 mod waiting;
 
-use life::Life;
+use life::{Life, has_checkpoint};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -69,8 +69,7 @@ fn a_store_is_checked_and_not_touched() {
     let (code, text) = store(&["check"], dir.path());
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("it is in use by another process"), "{text}");
-    let segments = dir.path().join("jetstream/dialtone/segments");
-    wait_until("there is a checkpoint", || fs::read_dir(&segments).expect("a folder").count() > 0);
+    wait_until("there is a checkpoint", || has_checkpoint(&dir.path().join("jetstream/dialtone")));
     life.kill();
     let before = files(dir.path());
     for part in ["", "jetstream", "jetstream/dialtone"] {
@@ -115,9 +114,9 @@ fn damage_is_named_by_file_and_range() {
     let mut found = None;
     wait_until("the message is in a segment", || {
         found = files(dir.path()).into_iter().find(|(path, bytes)| holds(path, bytes));
-        found.is_some()
+        // Before it is named the log would be read.
+        found.is_some() && has_checkpoint(&dir.path().join("jetstream/dialtone"))
     });
-    // Killed, it might not have named the segment yet, and would read the log.
     life.stop();
     let (path, mut bytes) = found.expect("it is there");
     let at = bytes.windows(text.len()).position(|window| window == text).expect("there");

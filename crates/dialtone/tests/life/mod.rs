@@ -8,8 +8,18 @@ use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+
+/// Whether the newest checkpoint in the folder of a store is whole: the manifest names its segments, so it is written behind them.
+pub fn has_checkpoint(store: &Path) -> bool {
+    let written = |path: PathBuf| std::fs::metadata(path).and_then(|known| known.modified()).ok();
+    let segments = std::fs::read_dir(store.join("segments")).expect("a folder");
+    let segment = segments.filter_map(|entry| written(entry.expect("an entry").path())).max();
+    let manifest =
+        ["manifest-a", "manifest-b"].into_iter().filter_map(|name| written(store.join(name))).max();
+    segment.is_some() && manifest >= segment
+}
 
 /// A server in a process of its own, and a client.
 pub struct Life {

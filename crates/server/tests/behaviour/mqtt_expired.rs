@@ -19,7 +19,12 @@ fn connect(server: &Server, client_id: &str, clean_start: bool, expiry: u32) -> 
 }
 
 /// Has a server that was made so read a copy of what another one has stored so far, as if that had been killed.
-fn killed(folder: &Path) -> (Server, tempfile::TempDir) {
+fn killed(nats: &mut Client, folder: &Path) -> (Server, tempfile::TempDir) {
+    // All that came before it is on disk when this is answered.
+    let config = r#"{"name":"LAST","subjects":["last"]}"#;
+    nats.send(&format!("PUB $JS.API.STREAM.CREATE.LAST answers {}\r\n{config}\r\n", config.len()));
+    let (head, body) = (nats.line(), nats.line());
+    assert!(head.starts_with("MSG answers ") && body.contains("\"did_create\":true"), "{head} {body}");
     let copy = tempfile::tempdir().expect("a folder");
     copy_all(folder, copy.path());
     let text = format!(
@@ -85,7 +90,7 @@ fn sessions_that_nobody_could_end_go_after_a_kill() {
     });
     let mut nats = asking(&server);
     assert_eq!((state(&mut nats, "$MQTT_sess").0, state(&mut nats, "$MQTT_msgs").1), (4, 4));
-    let (again, _copy) = killed(folder.path());
+    let (again, _copy) = killed(&mut nats, folder.path());
     let mut nats = asking(&again);
     wait_until("two sessions have gone", || state(&mut nats, "$MQTT_sess").0 == 2);
     wait_until("their consumers have, too", || state(&mut nats, "$MQTT_msgs").1 == 2);
@@ -123,7 +128,7 @@ fn mqtt_3_1_3_9_a_will_that_waits_outlives_its_server() {
     let (head, all) = (headers.len(), headers.len() + "gone".len());
     nats.send(&format!("HPUB $MQTT.qos2.in.x.will.1-1 {head} {all}\r\n{headers}gone\r\n"));
     wait_until("it is kept", || state(&mut nats, "$MQTT_qos2in").0 == 2);
-    let (again, _copy) = killed(folder.path());
+    let (again, _copy) = killed(&mut nats, folder.path());
     let mut nats_again = asking(&again);
     wait_until("the will is published", || state(&mut nats_again, "$MQTT_rmsgs").0 == 1);
     wait_until("and kept no longer", || state(&mut nats_again, "$MQTT_qos2in").0 == 1);
@@ -141,7 +146,7 @@ fn mqtt_3_1_3_9_a_client_that_comes_back_takes_back_its_will() {
     let (server, folder) = start_with_streams("");
     let mut nats = asking(&server);
     leave_will(&server, &mut nats, 600);
-    let (again, _copy) = killed(folder.path());
+    let (again, _copy) = killed(&mut nats, folder.path());
     for server in [&server, &again] {
         let mut nats = asking(server);
         let device = connect(server, "w", false, FOR_EVER);
