@@ -57,6 +57,11 @@ impl Absent {
 }
 
 impl Messages {
+    /// Whether subjects may be in runs alone.
+    pub fn has_subjects_on_disk(&self) -> bool {
+        self.subjects.runs_in_force().is_some()
+    }
+
     /// Those of these subjects, which are about to be published, that have to be looked up in runs; `None`: there are none.
     pub fn absent<'a>(&self, names: impl Iterator<Item = &'a [u8]>) -> Option<Absent> {
         let runs = self.subjects.runs_in_force()?;

@@ -173,6 +173,8 @@ impl Inner {
 /// What is known of a stream without its lock.
 #[derive(Default)]
 pub(super) struct Flags {
+    /// Subjects of it may be on disk alone.
+    has_subjects_on_disk: AtomicBool,
     /// It is in the agenda since it has something to do.
     pub(super) is_ready: AtomicBool,
     /// It is in the agenda since it waits for a commit.
@@ -306,6 +308,8 @@ impl Hosted {
         let out = act(&mut session);
         session.deliver();
         session.finish();
+        let is_there = session.inner.state.machine.messages().has_subjects_on_disk();
+        self.flags.has_subjects_on_disk.store(is_there, Ordering::Relaxed);
         *disk = session.disk.take();
         let upto = session.upto;
         // Before the lock goes: the commit that lets them go on needs it.
@@ -471,7 +475,7 @@ impl Hosted {
 
     /// Looks up subjects that are published and on disk alone, so that nobody who waits for the stream waits for that.
     fn look_ahead(&self, batch: &Batch) -> Option<Absent> {
-        self.group?;
+        self.flags.has_subjects_on_disk.load(Ordering::Relaxed).then_some(())?;
         let published =
             batch.messages().filter(|received| Tap::of(received.subscription.sid()) == Some(Tap::Store));
         let subjects = published.map(|received| received.message.subject);
