@@ -9,9 +9,14 @@ use dialtone_jetstream::api::MessageGetRequest;
 impl Talk {
     /// Reads the first record of a session from this sequence on; its answer is for [`record_of`].
     pub fn next_record(&mut self, sequence: u64, send: &mut Send<'_>) {
-        let next_by_subj = format!("{}>", Stream::Sessions.prefix());
+        self.next_of(Stream::Sessions, ">", sequence, send);
+    }
+
+    /// Reads the first message of a stream from this sequence on whose subject ends so.
+    pub(super) fn next_of(&mut self, stream: Stream, end: &str, sequence: u64, send: &mut Send<'_>) {
+        let next_by_subj = format!("{}{end}", stream.prefix());
         let request = MessageGetRequest { seq: sequence, next_by_subj, ..MessageGetRequest::default() };
-        self.draft_request("STREAM.MSG.GET.", Stream::Sessions.name(), &request);
+        self.draft_request("STREAM.MSG.GET.", stream.name(), &request);
         self.tell(send);
     }
 }

@@ -6,7 +6,7 @@ use crate::command::Published;
 use crate::headers::{self, Source};
 use crate::streams::Stream;
 use crate::will::OwnWill;
-use dialtone_jetstream::api::{MessageGetRequest, StoredMessage};
+use dialtone_jetstream::api::StoredMessage;
 use dialtone_wire::mqtt::PropertiesBuf;
 use dialtone_wire::mqtt::subject::{put_subject, put_topic};
 
@@ -55,10 +55,7 @@ impl Talk {
 
     /// Reads the first will from this sequence on; its answer is for [`will_of`].
     pub fn next_will(&mut self, sequence: u64, send: &mut Send<'_>) {
-        let next_by_subj = format!("{}*.{WILL}.*", Stream::Held.prefix());
-        let request = MessageGetRequest { seq: sequence, next_by_subj, ..MessageGetRequest::default() };
-        self.draft_request("STREAM.MSG.GET.", Stream::Held.name(), &request);
-        self.tell(send);
+        self.next_of(Stream::Held, &format!("*.{WILL}.*"), sequence, send);
     }
 }
 
